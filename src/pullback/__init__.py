@@ -1,0 +1,1 @@
+"""Pullback derives, proves and checks backward passes."""
