@@ -13,7 +13,6 @@ from typing import Final
 
 from pullback.expression import (
     MINUS_ONE,
-    ONE,
     Element,
     Expr,
     Index,
@@ -25,7 +24,6 @@ from pullback.expression import (
     mul,
     neg,
     over,
-    power,
     substitute,
     total,
 )

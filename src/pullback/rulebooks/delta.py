@@ -1,0 +1,253 @@
+"""The laws of the Kronecker delta: brackets collapse sums."""
+
+from __future__ import annotations
+
+from pullback.expression import (
+    ONE,
+    ZERO,
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Expr,
+    Index,
+    Mul,
+    Sum,
+    add,
+    bracket,
+    free,
+    mul,
+    substitute,
+    total,
+    walk,
+)
+from pullback.notation import show
+from pullback.rewriting import Rule
+from pullback.rulebooks.affine import divide, extent, polynomial, same, solve, within
+
+
+def factors_of(e: Expr) -> tuple[Expr, ...]:
+    return e.factors if isinstance(e, Mul) else (e,)
+
+
+def collapse(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k [k = j] f(k) = f(j), where j lies in the range of k."""
+    if not isinstance(e, Sum):
+        return None
+    factors = factors_of(e.body)
+    for place, factor in enumerate(factors):
+        if not (isinstance(factor, Bracket) and factor.relation == "=="):
+            continue
+        for k, value in ((factor.left, factor.right), (factor.right, factor.left)):
+            if isinstance(k, Index) and k in e.indices and k not in free(value):
+                if within(value, k.extent):
+                    rest = mul(ONE, *factors[:place], *factors[place + 1 :])
+                    return _without(e, k, substitute(rest, {k: value})), _why(k, factor)
+    return None
+
+
+def _without(e: Sum, k: Index, body: Expr) -> Expr:
+    return total((index for index in e.indices if index is not k), body)
+
+
+def _why(k: Index, factor: Bracket) -> str:
+    return f"the sum over {k.name} keeps one term: zero unless {show(factor.left)} = {show(factor.right)}"
+
+
+def divide_and_remainder(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_p Σ_a [h = c·p + a] f(p, a) = f(h // c, h % c), where a runs over 0 .. c-1 and h over 0 .. c·P-1."""
+    if not isinstance(e, Sum):
+        return None
+    factors = factors_of(e.body)
+    for place, factor in enumerate(factors):
+        if not (isinstance(factor, Bracket) and factor.relation == "=="):
+            continue
+        for h, value in ((factor.left, factor.right), (factor.right, factor.left)):
+            found = _quotient_and_remainder(e, h, value)
+            if found is not None:
+                p, a, c = found
+                rest = mul(ONE, *factors[:place], *factors[place + 1 :])
+                body = substitute(rest, {p: call_div(h, c), a: call_mod(h, c)})
+                note = f"each {show(h)} is {show(value)} for exactly one {p.name} and one {a.name}"
+                return total((i for i in e.indices if i not in (p, a)), body), note
+    return None
+
+
+def _quotient_and_remainder(e: Sum, h: Expr, value: Expr) -> tuple[Index, Index, Expr] | None:
+    if any(index in free(h) for index in e.indices):
+        return None
+    terms = polynomial(value)
+    if len(terms) != 2:
+        return None
+    for a in e.indices:
+        if terms.get((a,)) != 1:
+            continue
+        for p in e.indices:
+            if p is a or not same(value, add(mul(a.extent, p), a)):
+                continue
+            size = extent(h)
+            if size is not None and same(size, mul(a.extent, p.extent)):
+                return p, a, a.extent
+    return None
+
+
+def call_div(h: Expr, c: Expr) -> Expr:
+    return Call("floordiv", (h, c))
+
+
+def call_mod(h: Expr, c: Expr) -> Expr:
+    return Call("mod", (h, c))
+
+
+def unsplit(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k [k // c = a] [k % c = b] f(k) = f(c·a + b), where k runs over 0 .. c·A-1."""
+    if not isinstance(e, Sum):
+        return None
+    factors = factors_of(e.body)
+    quotients = [f for f in factors if _split_of(f, "floordiv", e)]
+    remainders = [f for f in factors if _split_of(f, "mod", e)]
+    for quotient in quotients:
+        k, c, a = _split_of(quotient, "floordiv", e) or (None, None, None)
+        for remainder in remainders:
+            k2, c2, b = _split_of(remainder, "mod", e) or (None, None, None)
+            if k is None or c is None or a is None or b is None or k is not k2 or c is not c2:
+                continue
+            size = divide(k.extent, c)
+            if size is None or not within(a, size) or not within(b, c):
+                continue
+            rest = mul(ONE, *(f for f in factors if f not in (quotient, remainder)))
+            value = add(mul(c, a), b)
+            return _without(e, k, substitute(rest, {k: value})), (
+                f"the sum over {k.name} keeps one term: {k.name} = {show(value)}"
+            )
+    return None
+
+
+def _split_of(factor: Expr, function: str, e: Sum) -> tuple[Index, Expr, Expr] | None:
+    match factor:
+        case Bracket("==", Call(name, (Index() as k, c)), value) if name == function:
+            if k in e.indices and k not in free(value) and k not in free(c):
+                return k, c, value
+    return None
+
+
+def shift(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k [k + a = j] f(k) = [0 <= j - a] [j - a < K] f(j - a), where K is the range of k."""
+    if not isinstance(e, Sum):
+        return None
+    factors = factors_of(e.body)
+    for place, factor in enumerate(factors):
+        if not (isinstance(factor, Bracket) and factor.relation == "=="):
+            continue
+        for k in e.indices:
+            value = solve(factor.left, factor.right, k)
+            if value is None or _occurs_inside(k, factor):
+                continue
+            rest = mul(ONE, *factors[:place], *factors[place + 1 :])
+            guards = (bracket("<=", ZERO, value), bracket("<", value, k.extent))
+            body = mul(substitute(rest, {k: value}), *guards)
+            note = f"the sum over {k.name} keeps one term: {k.name} = {show(value)}, where that is in range"
+            return _without(e, k, body), note
+    return None
+
+
+def _occurs_inside(k: Index, factor: Bracket) -> bool:
+    """Whether `k` stands inside a quotient, a remainder or another tensor's slot."""
+    inside = [n for n in walk(factor) if isinstance(n, Call | Access)]
+    return any(k in free(n) for n in inside)
+
+
+def split_sum(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k (f + g) = Σ_k f + Σ_k g"""
+    if isinstance(e, Sum) and isinstance(e.body, Add):
+        return add(*(total(e.indices, term) for term in e.body.terms)), ""
+    return None
+
+
+def distribute(e: Expr) -> tuple[Expr, str] | None:
+    """f (g + h) = f g + f h, where a delta stands in the bracketed sum."""
+    if not (isinstance(e, Sum) and isinstance(e.body, Mul)):
+        return None
+    factors = e.body.factors
+    for place, factor in enumerate(factors):
+        if isinstance(factor, Add) and any(_has_delta(term, e) for term in factor.terms):
+            before, after = factors[:place], factors[place + 1 :]
+            return total(e.indices, add(*(mul(*before, term, *after) for term in factor.terms))), ""
+    return None
+
+
+def _has_delta(e: Expr, outer: Sum) -> bool:
+    """Whether a bracket `==` on an index of the sum is a factor of `e`, also below an inner sum or term."""
+    match e:
+        case Bracket("==", left, right):
+            return not (free(left) | free(right)).isdisjoint(outer.indices) and _is_index_bracket(e)
+        case Mul(factors):
+            return any(_has_delta(factor, outer) for factor in factors)
+        case Add(terms):
+            return any(_has_delta(term, outer) for term in terms)
+        case Sum(_, body):
+            return _has_delta(body, outer)
+    return False
+
+
+def _is_index_bracket(e: Bracket) -> bool:
+    """Whether both sides are index expressions, not values of real tensors."""
+    return not any(isinstance(node, Access) and not node.tensor.is_integer for node in walk(e))
+
+
+def merge_sums(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_j f Σ_k g = Σ_j Σ_k f g, where a delta in g holds an index of the outer sum."""
+    if not (isinstance(e, Sum) and isinstance(e.body, Mul)):
+        return None
+    factors = e.body.factors
+    for place, factor in enumerate(factors):
+        if isinstance(factor, Sum) and _has_delta(factor, e):
+            taken = {i.name for i in e.indices} | {
+                i.name for other in (*factors[:place], *factors[place + 1 :]) for i in free(other)
+            }
+            inner, renaming = [], {}
+            for index in factor.indices:
+                new = index
+                k = 2
+                while new.name in taken:
+                    new = Index(f"{index.name.rstrip('0123456789')}{k}", index.extent)
+                    k += 1
+                taken.add(new.name)
+                inner.append(new)
+                renaming[index] = new
+            body = substitute(factor.body, dict(renaming))
+            merged = mul(*factors[:place], body, *factors[place + 1 :])
+            return total((*e.indices, *inner), merged), ""
+    return None
+
+
+def pull_out(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k c f(k) = c Σ_k f(k), where c does not depend on k; Σ_k 1 = K"""
+    if not isinstance(e, Sum):
+        return None
+    idle = [k for k in e.indices if k not in free(e.body)]
+    if idle:
+        rest = total((k for k in e.indices if k not in idle), e.body)
+        return mul(*(k.extent for k in idle), rest), ""
+    factors = factors_of(e.body)
+    outside = [f for f in factors if free(f).isdisjoint(e.indices)]
+    if not outside:
+        return None
+    inside = [f for f in factors if not free(f).isdisjoint(e.indices)]
+    return mul(*outside, total(e.indices, mul(ONE, *inside))), ""
+
+
+TIDY = (Rule("split the sum", split_sum), Rule("pull out", pull_out))
+OPEN = (
+    Rule("distribute", distribute),
+    Rule("merge sums", merge_sums),
+    Rule("split the sum", split_sum),
+    Rule("pull out", pull_out),
+)
+COLLAPSE = Rule("collapse", collapse)
+DELTA = (
+    COLLAPSE,
+    Rule("divide and remainder", divide_and_remainder),
+    Rule("unsplit", unsplit),
+    Rule("shift", shift),
+)
