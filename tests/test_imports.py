@@ -1,0 +1,43 @@
+"""Start-up stays light: the package and its command line import no heavy library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = str(Path(__file__).resolve().parents[1] / "src")
+HEAVY = {"torch", "jax", "jaxlib", "sympy", "scipy", "matplotlib", "pandas", "sklearn", "rich", "hypothesis"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after a statement."""
+    program = (
+        f"{statement}\nimport json, sys\nprint(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import pullback",
+        "import pullback.cli",
+        "import pullback; pullback.derive('Y = X @ W').text()",
+        "import pullback; pullback.claim('Y = X @ W', {'W': 'X.T @ dY'})",
+    ],
+)
+def test_no_heavy_library_is_imported(statement: str) -> None:
+    loaded = loaded_by(statement)
+    assert "pullback" in loaded
+    assert loaded & SOURCE = str(Path(__file__).resolve().parents[1] / "src")
+HEAVY == set()
+
+
+def test_the_probe_sees_what_is_imported() -> None:
+    assert "fractions" in loaded_by("import fractions")
