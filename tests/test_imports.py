@@ -12,14 +12,19 @@ import pytest
 
 SOURCE = str(Path(__file__).resolve().parents[1] / "src")
 HEAVY = {"torch", "jax", "jaxlib", "sympy", "scipy", "matplotlib", "pandas", "sklearn", "rich", "hypothesis"}
+LISTING = "import json, sys; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
 
 
 def loaded_by(statement: str) -> set[str]:
     """Top-level modules in a fresh interpreter after a statement."""
-    program = (
-        f"{statement}\nimport json, sys\nprint(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{statement}\n{LISTING}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": SOURCE},
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.returncode == 0, run.stderr
     return set(json.loads(run.stdout))
 
 
@@ -40,3 +45,4 @@ def test_no_heavy_library_is_imported(statement: str) -> None:
 
 def test_the_probe_sees_what_is_imported() -> None:
     assert "fractions" in loaded_by("import fractions")
+    assert "fractions" not in loaded_by("import sys")
