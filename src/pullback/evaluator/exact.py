@@ -1,0 +1,232 @@
+"""Object arrays: exact rationals, and real numbers to 50 digits."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Final
+
+import mpmath
+import numpy as np
+
+from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, Unrepresentable
+from pullback.expression import compare
+
+PLACES: Final = 50
+
+
+def boxed(x: Any) -> Array:
+    """An object array, also for a single number."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return x
+    result = np.empty((), dtype=object)
+    result[()] = x
+    return result
+
+
+class ObjectDomain(Domain[Array]):
+    """What arrays of Python numbers share; `nothing` marks an entry without a value."""
+
+    nothing: Any
+
+    @abstractmethod
+    def scalar(self, x: Fraction) -> Any: ...
+
+    def each(self, f: Callable[[Any], Any], a: Array) -> Array:
+        """`f` of each entry; an entry that has no value keeps none."""
+        result = np.empty(a.shape, dtype=object)
+        for at, x in np.ndenumerate(a):
+            result[at] = x if self.is_missing(x) else f(x)
+        return result
+
+    def is_missing(self, x: Any) -> bool:
+        return bool(x != x)
+
+    def restructure(self, v: Array, f: Callable[[Array], Array]) -> Array:
+        return boxed(f(v))
+
+    def shape(self, v: Array) -> tuple[int, ...]:
+        return v.shape
+
+    def total(self, v: Array, count: int) -> Array:
+        if not count:
+            return v
+        flat = v.reshape((*v.shape[: v.ndim - count], -1))
+        if not flat.shape[-1]:
+            return np.broadcast_to(self.number(Fraction(0)), flat.shape[:-1])
+        return boxed(flat.sum(axis=-1))
+
+    def select(self, mask: BoolArray, a: Array, b: Array) -> Array:
+        return boxed(np.where(mask, a, b))
+
+    def number(self, x: Fraction) -> Array:
+        return boxed(self.scalar(x))
+
+    def integers(self, a: IntArray) -> Array:
+        result = np.empty(a.shape, dtype=object)
+        for at, x in np.ndenumerate(a):
+            result[at] = self.scalar(Fraction(int(x)))
+        return result
+
+    def add(self, a: Array, b: Array) -> Array:
+        return boxed(a + b)
+
+    def mul(self, a: Array, b: Array) -> Array:
+        return boxed(a * b)
+
+    def compare(self, relation: str, a: Array, b: Array) -> BoolArray:
+        return np.asarray(compare(relation, a, b), dtype=bool)
+
+    def sign(self, a: Array) -> Array:
+        return self.each(lambda x: self.scalar(Fraction((x > 0) - (x < 0))), a)
+
+
+class Rational(ObjectDomain):
+    """Arrays of `fractions.Fraction`. Where a value is irrational, `Unrepresentable` is raised.
+
+    An entry without a value (1/0) is a float NaN, which arithmetic passes on.
+    """
+
+    name = "rationals"
+    exact = True
+    nothing = math.nan
+
+    def scalar(self, x: Fraction) -> Fraction:
+        return x
+
+    def power(self, a: Array, r: Fraction) -> Array:
+        return self.each(lambda x: self._power(x, r), a)
+
+    def _power(self, x: Fraction, r: Fraction) -> Any:
+        if x == 0:
+            return math.nan if r < 0 else Fraction(int(r == 0))
+        if r.denominator == 1:
+            return x**r.numerator
+        if x < 0:
+            return math.nan
+        return _root(x, r.denominator) ** r.numerator
+
+    def raised(self, x: Array, y: Array) -> Array:
+        x, y = np.broadcast_arrays(x, y)
+        result = np.empty(x.shape, dtype=object)
+        for at in np.ndindex(*x.shape):
+            result[at] = self._power(x[at], y[at])
+        return result
+
+    def exp(self, a: Array) -> Array:
+        return self._only(a, "exp", {0: 1})
+
+    def log(self, a: Array) -> Array:
+        return self.each(lambda x: math.nan if x <= 0 else self._known("log", x, {1: 0}), a)
+
+    def sin(self, a: Array) -> Array:
+        return self._only(a, "sin", {0: 0})
+
+    def cos(self, a: Array) -> Array:
+        return self._only(a, "cos", {0: 1})
+
+    def erf(self, a: Array) -> Array:
+        return self._only(a, "erf", {0: 0})
+
+    def tanh(self, a: Array) -> Array:
+        return self._only(a, "tanh", {0: 0})
+
+    def pi(self) -> Array:
+        raise Unrepresentable("pi is not rational")
+
+    def _only(self, a: Array, name: str, known: dict[int, int]) -> Array:
+        return self.each(lambda x: self._known(name, x, known), a)
+
+    def _known(self, name: str, x: Fraction, known: dict[int, int]) -> Fraction:
+        if x in known:
+            return Fraction(known[int(x)])
+        raise Unrepresentable(f"{name}({x}) is not rational")
+
+    def difference(self, a: Array, b: Array) -> tuple[BoolArray, BoolArray]:
+        a, b = np.broadcast_arrays(a, b)
+        known = np.asarray((a == a) & (b == b), dtype=bool)
+        return np.asarray(a != b, dtype=bool) & known, known
+
+
+def _root(x: Fraction, n: int) -> Fraction:
+    top, bottom = _integer_root(x.numerator, n), _integer_root(x.denominator, n)
+    if top is None or bottom is None:
+        raise Unrepresentable(f"the root of order {n} of {x} is not rational")
+    return Fraction(top, bottom)
+
+
+def _integer_root(x: int, n: int) -> int | None:
+    """The exact root of order n of x >= 0, or None."""
+    low, high = 0, 1 << (x.bit_length() // n + 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if middle**n <= x else (low, middle - 1)
+    return low if low**n == x else None
+
+
+class HighPrecision(ObjectDomain):
+    """Arrays of `mpmath.mpf` with 50 digits: every function, for what the exact domains cannot hold."""
+
+    name = f"real numbers to {PLACES} digits"
+    exact = False
+
+    def __init__(self) -> None:
+        self.context: Final = mpmath.mp.clone()
+        self.context.dps = PLACES
+        self.nothing = self.context.nan
+        self.tolerance: Final = self.context.mpf(10) ** -30
+
+    def scalar(self, x: Fraction) -> Any:
+        return self.context.mpf(x.numerator) / x.denominator
+
+    def power(self, a: Array, r: Fraction) -> Array:
+        if r.denominator == 1:
+            return self.each(lambda x: self.nothing if x == 0 and r < 0 else x**r.numerator, a)
+        exponent = self.scalar(r)
+        return self.each(lambda x: self._power(x, exponent), a)
+
+    def _power(self, x: Any, y: Any) -> Any:
+        if x < 0 and y != int(y):
+            return self.nothing
+        if x == 0 and y < 0:
+            return self.nothing
+        return x**y
+
+    def raised(self, x: Array, y: Array) -> Array:
+        x, y = np.broadcast_arrays(x, y)
+        result = np.empty(x.shape, dtype=object)
+        for at in np.ndindex(*x.shape):
+            missing = self.is_missing(x[at]) or self.is_missing(y[at])
+            result[at] = self.nothing if missing else self._power(x[at], y[at])
+        return result
+
+    def exp(self, a: Array) -> Array:
+        return self.each(self.context.exp, a)
+
+    def log(self, a: Array) -> Array:
+        return self.each(lambda x: self.context.log(x) if x > 0 else self.nothing, a)
+
+    def sin(self, a: Array) -> Array:
+        return self.each(self.context.sin, a)
+
+    def cos(self, a: Array) -> Array:
+        return self.each(self.context.cos, a)
+
+    def erf(self, a: Array) -> Array:
+        return self.each(self.context.erf, a)
+
+    def pi(self) -> Array:
+        return boxed(+self.context.pi)
+
+    def difference(self, a: Array, b: Array) -> tuple[BoolArray, BoolArray]:
+        a, b = np.broadcast_arrays(a, b)
+        differs = np.zeros(a.shape, dtype=bool)
+        known = np.zeros(a.shape, dtype=bool)
+        largest = max((abs(x) for x in a.flat if not self.is_missing(x)), default=0)
+        bound = self.tolerance * max(1, largest)
+        for at in np.ndindex(*a.shape):
+            known[at] = not (self.is_missing(a[at]) or self.is_missing(b[at]))
+            differs[at] = known[at] and abs(a[at] - b[at]) > bound
+        return differs, known

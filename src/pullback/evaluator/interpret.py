@@ -1,0 +1,461 @@
+"""The interpreter: what an expression means, over any domain.
+
+The value of a subexpression is an array whose axes are its free indices. Indices, sizes and their
+arithmetic are exact 64-bit integers whatever the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from pullback.errors import IndexProblem, InternalProblem, LimitProblem, NameProblem, ShapeProblem
+from pullback.evaluator.contraction import contracted
+from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray
+from pullback.evaluator.elements import operate
+from pullback.evaluator.named import (
+    Axes,
+    Named,
+    Plain,
+    aligned,
+    arranger,
+    collapsed,
+    either,
+    ranged,
+    union,
+    without,
+)
+from pullback.evaluator.partials import dependents, lifted, partial
+from pullback.expression import (
+    ZERO,
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Const,
+    Definition,
+    Element,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Partial,
+    Pow,
+    Size,
+    Sum,
+    compare,
+    tensors,
+)
+from pullback.limits import MAX_CHECK_ELEMENTS, demand
+
+V = TypeVar("V")
+
+UNARY = frozenset(
+    "exp log log1p tanh sigmoid relu softplus gelu erf abs sign sin cos".split()
+)
+BINARY = frozenset(("maximum", "minimum"))
+INTEGRAL = frozenset(("floordiv", "mod", "maximum", "minimum", "abs", "sign"))
+LARGEST_POWER = 64
+
+
+class Interpreter(Generic[V]):
+    """Evaluates expressions given sizes, values of tensors, and definitions of further tensors.
+
+    `values` holds values of the domain, and int64 arrays for integer tensors. A tensor that is defined
+    is evaluated when it is first read; a given value wins over a definition. `outer` supplies the rest.
+    """
+
+    def __init__(
+        self,
+        domain: Domain[V],
+        sizes: Mapping[str, int],
+        values: Mapping[str, V | IntArray],
+        definitions: Sequence[Definition] = (),
+        outer: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.domain = domain
+        self.sizes = sizes
+        self.outer = outer
+        self.definitions = {d.tensor.name: d for d in definitions}
+        self.tensors: dict[str, Any] = dict(values)
+        self._fields: dict[Expr, Named[V]] = {}
+        self._plain: dict[Expr, Plain[IntArray]] = {}
+        self._integral: dict[Expr, bool] = {}
+        self.operators: dict[Any, Named[V]] = {}
+        self.duals: dict[str, Any] = {}
+
+    # ---- tensors
+
+    def tensor(self, name: str) -> Any:
+        """The value of a tensor, evaluated from its definition if need be."""
+        if name not in self.tensors:
+            if name in self.definitions:
+                for definition in needed(name, self.definitions, self.tensors):
+                    self.tensors[definition.tensor.name] = self.define(definition)
+            elif self.outer is not None:
+                self.tensors[name] = self.outer(name)
+            else:
+                raise NameProblem(f"the tensor {name} has neither a value nor a definition")
+        return self.tensors[name]
+
+    def beside(self, domain: Domain[Any], seeds: Mapping[str, Any]) -> Interpreter[Any]:
+        """The same world over dual numbers, where the seeds carry tangents."""
+        moving = dependents(self.definitions, set(seeds))
+        definitions = [self.definitions[name] for name in self.definitions if name in moving]
+        return Interpreter(domain, self.sizes, seeds, definitions, lambda name: lifted(self.tensor(name)))
+
+    def define(self, definition: Definition) -> Any:
+        """The value of a defined tensor, with its shape checked against the range of the indices."""
+        if definition.tensor.is_integer:
+            part = self.integer(definition.body)
+            order = tuple(index.name for index in definition.indices)
+            shape = tuple(self.size(index.extent) for index in definition.indices)
+            return np.broadcast_to(aligned(part, order), shape)
+        return self.element_values(definition.body, definition.indices)
+
+    def element_values(self, e: Expr, over: Sequence[Index]) -> V:
+        """The value of `e` with one axis for each index in `over`, in that order."""
+        part = self.field(e)
+        order = tuple(index.name for index in over)
+        missing = set(part.axes) - set(order)
+        if missing:
+            raise IndexProblem(f"the index {', '.join(sorted(missing))} is not bound")
+        if part.outside is not None:
+            raise IndexProblem(
+                "an entry outside a tensor is read, and no bracket of the same product is zero there"
+            )
+        shape = tuple(self.size(index.extent) for index in over)
+        arrange = arranger(part.axes, order)
+        data = part.data if arrange is None else self.domain.restructure(part.data, arrange)
+        if self.domain.trailing(data, len(order)) == shape:
+            return data
+        self.room(shape)
+        n = len(shape)
+        return self.domain.restructure(
+            data, lambda x: np.broadcast_to(x, x.shape[: x.ndim - n] + shape)
+        )
+
+    # ---- sizes and integers
+
+    def size(self, e: Expr) -> int:
+        """The extent of an index or a shape, as a number."""
+        return int(self.integer(e).data)
+
+    def is_integral(self, e: Expr) -> bool:
+        """Whether `e` is arithmetic of indices, sizes and integer tensors alone."""
+        found = self._integral.get(e)
+        if found is None:
+            found = self._integral[e] = self._is_integral(e)
+        return found
+
+    def _is_integral(self, e: Expr) -> bool:
+        match e:
+            case Num(value):
+                return value.denominator == 1
+            case Size() | Index():
+                return True
+            case Access(tensor, _):
+                return tensor.is_integer
+            case Add(parts) | Mul(parts):
+                return all(self.is_integral(part) for part in parts)
+            case Call(function, arguments):
+                return function in INTEGRAL and all(self.is_integral(x) for x in arguments)
+            case Pow(base, Num(n)):
+                return n.denominator == 1 and 0 <= n <= LARGEST_POWER and self.is_integral(base)
+        return False
+
+    def integer(self, e: Expr) -> Plain[IntArray]:
+        """The exact value of index arithmetic."""
+        found = self._plain.get(e)
+        if found is None:
+            found = self._plain[e] = self._integer(e)
+        return found
+
+    def _integer(self, e: Expr) -> Plain[IntArray]:
+        match e:
+            case Num(value) if value.denominator == 1:
+                return Plain((), np.array(int(value), dtype=np.int64))
+            case Size(name):
+                if name not in self.sizes:
+                    raise ShapeProblem(f"the size {name} is not known")
+                return Plain((), np.array(self.sizes[name], dtype=np.int64))
+            case Index(name, extent):
+                return ranged(name, self.size(extent))
+            case Add(parts):
+                return self._merge(parts, lambda a, b: a + b)
+            case Mul(parts) if not any(isinstance(part, Pow) for part in parts):
+                return self._merge(parts, lambda a, b: a * b)
+            case Mul(parts):
+                return self._quotient(e, parts)
+            case Pow(base, Num(n)) if n.denominator == 1 and 0 <= n <= LARGEST_POWER:
+                part = self.integer(base)
+                return Plain(part.axes, part.data ** int(n))
+            case Call("abs" | "sign" as name, (x,)):
+                part = self.integer(x)
+                return Plain(part.axes, np.abs(part.data) if name == "abs" else np.sign(part.data))
+            case Call(function, (_, _) as arguments) if function in INTEGRAL:
+                return self._merge(arguments, _INTEGER_CALLS[function])
+            case Access(tensor, slots) if tensor.is_integer:
+                return self._read_integers(e, tensor.name, slots)
+        raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])
+
+    def _quotient(self, e: Expr, parts: Sequence[Expr]) -> Plain[IntArray]:
+        """A product with a division in it, as in a size (N / 2): legal where it comes out even."""
+        top = [part for part in parts if not (isinstance(part, Pow) and isinstance(part.exponent, Num))]
+        bottom = [part for part in parts if isinstance(part, Pow) and isinstance(part.exponent, Num)]
+        if any(part.exponent.value != -1 for part in bottom if isinstance(part.exponent, Num)):
+            raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])
+        above = self._merge(top, lambda a, b: a * b) if top else Plain((), np.array(1))
+        below = self._merge([part.base for part in bottom], lambda a, b: a * b)
+        axes = union((above.axes, below.axes))
+        a, b = aligned(above, axes), aligned(below, axes)
+        if np.any(a % b):
+            raise ShapeProblem("a size does not come out as an integer")
+        return Plain(axes, np.asarray(a // b))
+
+    def _merge(self, parts: Sequence[Expr], operation: Any) -> Plain[IntArray]:
+        values = [self.integer(part) for part in parts]
+        axes = union(value.axes for value in values)
+        result = aligned(values[0], axes)
+        for value in values[1:]:
+            result = operation(result, aligned(value, axes))
+        return Plain(axes, np.asarray(result, dtype=np.int64))
+
+    def _read_integers(self, e: Expr, name: str, slots: tuple[Expr, ...]) -> Plain[IntArray]:
+        data = self.tensor(name)
+        where = [self.integer(slot) for slot in slots]
+        axes = union(part.axes for part in where)
+        at = [aligned(part, axes) for part in where]
+        for position, extent in zip(at, data.shape, strict=True):
+            if position.size and (position.min() < 0 or position.max() >= extent):
+                raise IndexProblem(f"an entry outside the integer tensor {name} is read")
+        return Plain(axes, np.asarray(data[tuple(at)], dtype=np.int64))
+
+    def room(self, shape: Sequence[int]) -> None:
+        """Refuse an array that would be too large, before it is allocated."""
+        count = self.domain.batch
+        for n in shape:
+            count *= int(n)
+        demand(count, MAX_CHECK_ELEMENTS, "the entries of one array inside a check")
+
+    def extents(self, parts: Sequence[Named[V] | Plain[Any]]) -> dict[str, int]:
+        """The size of each named axis."""
+        found: dict[str, int] = {}
+        for part in parts:
+            if isinstance(part, Plain):
+                shape = part.data.shape[part.data.ndim - len(part.axes) :]
+            else:
+                shape = self.domain.trailing(part.data, len(part.axes))
+            for name, n in zip(part.axes, shape, strict=True):
+                if found.setdefault(name, n) != n:
+                    raise IndexProblem(f"the index {name} has two sizes: {found[name]} and {n}")
+        return found
+
+    # ---- values of the field
+
+    def field(self, e: Expr) -> Named[V]:
+        """The value of `e` in the domain, one axis for each free index."""
+        found = self._fields.get(e)
+        if found is None:
+            found = self._fields[e] = self._field(e)
+        return found
+
+    def _field(self, e: Expr) -> Named[V]:
+        match e:
+            case Num(value):
+                return Named((), self.domain.number(value))
+            case Size(name):
+                return Named((), self.domain.number(Fraction(self.size(e))))
+            case Const("pi"):
+                return Named((), self.domain.pi())
+            case Index():
+                return self._from_integers(e)
+            case Access(tensor, _) if tensor.is_integer:
+                return self._from_integers(e)
+            case Access(tensor, slots):
+                return self.read(self.tensor(tensor.name), slots)
+            case Add(terms):
+                return self._sum_of([self.field(term) for term in terms])
+            case Mul(factors):
+                return contracted(self, factors, ())
+            case Sum(indices, body):
+                factors = body.factors if isinstance(body, Mul) else (body,)
+                return contracted(self, factors, indices)
+            case Pow(base, exponent):
+                return self._power(base, exponent)
+            case Call():
+                return self._call(e)
+            case Bracket():
+                mask = self.mask(e)
+                return Named(mask.axes, self.domain.indicator(mask.data))
+            case Element():
+                return operate(self, e)
+            case Partial():
+                return partial(self, e)
+        raise InternalProblem(f"the evaluator has no meaning for {type(e).__name__}")
+
+    def _from_integers(self, e: Expr) -> Named[V]:
+        part = self.integer(e)
+        return Named(part.axes, self.domain.integers(part.data))
+
+    def together(self, parts: Sequence[Named[V]]) -> tuple[Axes, list[V]]:
+        """The values brought to common axes, of size 1 where a value does not depend on one."""
+        axes = union(part.axes for part in parts)
+        extents = self.extents(parts)
+        self.room([extents[name] for name in axes])
+        return axes, [self.arranged(part, axes) for part in parts]
+
+    def arranged(self, part: Named[V], axes: Axes) -> V:
+        arrange = arranger(part.axes, axes)
+        return part.data if arrange is None else self.domain.restructure(part.data, arrange)
+
+    def _sum_of(self, parts: list[Named[V]]) -> Named[V]:
+        axes, values = self.together(parts)
+        result = values[0]
+        for value in values[1:]:
+            result = self.domain.add(result, value)
+        return Named(axes, result, either([part.outside for part in parts]))
+
+    def _power(self, base: Expr, exponent: Expr) -> Named[V]:
+        x = self.field(base)
+        if isinstance(exponent, Num):
+            return Named(x.axes, self.domain.power(x.data, exponent.value), x.outside)
+        if self.is_integral(exponent):
+            return self._integer_power(x, self.integer(exponent))
+        y = self.field(exponent)
+        axes, (a, b) = self.together([x, y])
+        return Named(axes, self.domain.raised(a, b), either([x.outside, y.outside]))
+
+    def _integer_power(self, x: Named[V], n: Plain[IntArray]) -> Named[V]:
+        """x ** n for integers n that may depend on indices: one power for each different n."""
+        axes = union((x.axes, n.axes))
+        base = self.arranged(x, axes)
+        exponents = aligned(n, axes)
+        different = np.unique(exponents)
+        demand(len(different), LARGEST_POWER, "the different exponents of one power")
+        result = self.domain.power(base, Fraction(int(different[0])))
+        for k in different[1:]:
+            result = self.domain.select(exponents == k, self.domain.power(base, Fraction(int(k))), result)
+        extents = self.extents([x, n])
+        shape = tuple(extents[name] for name in axes)
+        if self.domain.trailing(result, len(axes)) != shape:
+            k = len(axes)
+            result = self.domain.restructure(
+                result, lambda a: np.broadcast_to(a, a.shape[: a.ndim - k] + shape)
+            )
+        return Named(axes, result, x.outside)
+
+    def _call(self, e: Call) -> Named[V]:
+        name, arguments = e.function, e.arguments
+        if name == "where":
+            return self._where(*arguments)
+        if name in ("floordiv", "mod"):
+            return self._from_integers(e)
+        parts = [self.field(x) for x in arguments]
+        if name in UNARY and len(parts) == 1:
+            (x,) = parts
+            return Named(x.axes, getattr(self.domain, name)(x.data), x.outside)
+        if name in BINARY and len(parts) == 2:
+            axes, values = self.together(parts)
+            return Named(axes, getattr(self.domain, name)(*values), either([x.outside for x in parts]))
+        raise InternalProblem(f"the evaluator has no meaning for the function {name}")
+
+    def _where(self, condition: Expr, first: Expr, second: Expr) -> Named[V]:
+        mask = self.condition(condition)
+        a, b = self.field(first), self.field(second)
+        axes = union((mask.axes, a.axes, b.axes))
+        extents = self.extents([mask, a, b])
+        self.room([extents[name] for name in axes])
+        data = self.domain.select(aligned(mask, axes), self.arranged(a, axes), self.arranged(b, axes))
+        negated = Plain(mask.axes, ~mask.data)
+        outside = either([without(a.outside, mask), without(b.outside, negated)])
+        return Named(axes, data, outside)
+
+    def condition(self, e: Expr) -> Plain[BoolArray]:
+        """A condition as a mask; a number is one where it is not zero."""
+        if isinstance(e, Bracket):
+            return self.mask(e)
+        return self._compare("!=", e, ZERO)
+
+    def mask(self, e: Bracket) -> Plain[BoolArray]:
+        """Where the bracket is 1."""
+        return self._compare(e.relation, e.left, e.right)
+
+    def _compare(self, relation: str, left: Expr, right: Expr) -> Plain[BoolArray]:
+        if self.is_integral(left) and self.is_integral(right):
+            p, q = self.integer(left), self.integer(right)
+            axes = union((p.axes, q.axes))
+            return Plain(axes, np.asarray(compare(relation, aligned(p, axes), aligned(q, axes))))
+        axes, (a, b) = self.together([self.field(left), self.field(right)])
+        return Plain(axes, self.domain.compare(relation, a, b))
+
+    # ---- reading a tensor
+
+    def read(self, data: V, slots: Sequence[Expr]) -> Named[V]:
+        """`data[slots]`; an entry outside counts as 0 and is marked."""
+        shape = self.domain.trailing(data, len(slots))
+        names = tuple(slot.name for slot in slots if isinstance(slot, Index))
+        if len(set(names)) == len(slots) and shape == tuple(
+            self.size(slot.extent) for slot in slots if isinstance(slot, Index)
+        ):
+            return Named(names, data)
+        return self.gather(data, [self.integer(slot) for slot in slots])
+
+    def gather(self, data: V, where: Sequence[Plain[IntArray]]) -> Named[V]:
+        """The entries of `data` at the given positions along its last axes."""
+        if not where:
+            return Named((), data)
+        shape = self.domain.trailing(data, len(where))
+        axes = union(part.axes for part in where)
+        extents = self.extents(where)
+        result_shape = tuple(extents[name] for name in axes)
+        self.room(result_shape)
+        inside = np.ones(result_shape, dtype=bool)
+        at = []
+        for part, n in zip(where, shape, strict=True):
+            position = aligned(part, axes)
+            inside &= (position >= 0) & (position < n)
+            at.append(np.clip(position, 0, n - 1))
+        at = list(np.broadcast_arrays(*at))
+        kind = np.asarray
+        found = self.domain.restructure(data, lambda x: kind(x[(..., *at)]))
+        if inside.all():
+            return Named(axes, found)
+        zeroed = self.domain.select(inside, found, self.domain.number(Fraction(0)))
+        return Named(axes, zeroed, Plain(axes, ~inside))
+
+
+_INTEGER_CALLS = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+}
+
+
+def needed(
+    name: str, definitions: Mapping[str, Definition], known: Mapping[str, Any]
+) -> list[Definition]:
+    """The definitions to evaluate before `name` is known, in order, without recursion."""
+    order: list[Definition] = []
+    state: dict[str, int] = {}
+    stack = [name]
+    while stack:
+        top = stack[-1]
+        if top in known or top not in definitions or state.get(top) == 2:
+            stack.pop()
+            continue
+        if state.get(top) == 1:
+            state[top] = 2
+            order.append(definitions[top])
+            stack.pop()
+            continue
+        state[top] = 1
+        for tensor in tensors(definitions[top].body):
+            if state.get(tensor.name) == 1:
+                raise NameProblem(f"the definition of {tensor.name} reads itself")
+            stack.append(tensor.name)
+    return order

@@ -1,0 +1,100 @@
+"""Arithmetic of integer arrays modulo the two primes: powers, characters, logarithms, hashes.
+
+`P = 2 Q + 1` with both prime, and every integer from 1 to 36 is a square modulo P: so small integers
+are positive and in their true order, where "positive" is read as "a non-zero square".
+Products of two residues fit into int64.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Final
+
+import numpy as np
+
+from pullback.evaluator.domain import Array, BoolArray, IntArray
+
+P: Final = 2_146_664_519
+Q: Final = 1_073_332_259
+G: Final = 4  # generates the squares modulo P, a group of order Q
+_BABY: Final = 1 << 16
+
+
+def power(a: Array, n: int, prime: int = P) -> IntArray:
+    """a ** n modulo the prime, for n >= 0."""
+    result = np.ones_like(a)
+    while n:
+        if n & 1:
+            result = result * a % prime
+        n >>= 1
+        if n:
+            a = a * a % prime
+    return result
+
+
+def character(a: Array) -> IntArray:
+    """1 for a non-zero square modulo P, -1 for a non-square, 0 for 0."""
+    legendre = power(a, Q)
+    return np.where(legendre == P - 1, np.int64(-1), legendre)
+
+
+@cache
+def _exponentials() -> tuple[IntArray, ...]:
+    """G ** (d * 2**(10 k)) for the digits d of base 2**10."""
+    tables = []
+    step = G
+    for _ in range(3):
+        row = [1]
+        for _ in range(1023):
+            row.append(row[-1] * step % P)
+        tables.append(np.array(row, dtype=np.int64))
+        step = row[-1] * step % P
+    return tuple(tables)
+
+
+def exponential(e: Array) -> IntArray:
+    """G ** e modulo P: a homomorphism from the residues modulo Q."""
+    low, middle, high = _exponentials()
+    result: IntArray = low[e & 1023] * middle[(e >> 10) & 1023] % P * high[e >> 20] % P
+    return result
+
+
+@cache
+def _babies() -> tuple[IntArray, IntArray]:
+    powers = exponential(np.arange(_BABY, dtype=np.int64))
+    order = np.argsort(powers)
+    return powers[order], order
+
+
+def logarithm(a: Array) -> IntArray:
+    """The exponent e with G ** e = a, for non-zero squares; baby steps, giant steps."""
+    powers, order = _babies()
+    giants = exponential((-_BABY * np.arange(Q // _BABY + 1, dtype=np.int64)) % Q)
+    flat = np.asarray(a).reshape(-1)
+    result = np.zeros_like(flat)
+    for k, x in enumerate(flat.tolist()):
+        candidates = x * giants % P
+        at = np.minimum(np.searchsorted(powers, candidates), _BABY - 1)
+        hits = np.flatnonzero(powers[at] == candidates)
+        if hits.size:
+            j = int(hits[0])
+            result[k] = (int(order[at[j]]) + j * _BABY) % Q
+    return result.reshape(np.shape(a))
+
+
+def scrambled(a: Array, key: int, prime: int) -> IntArray:
+    """A residue that is a fixed, random-looking function of (key, a)."""
+    x = np.asarray(a).astype(np.uint64) + np.uint64(key & (2**63 - 1))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return ((x >> np.uint64(1)) % np.uint64(prime)).astype(np.int64)
+
+
+@lru_cache(maxsize=4096)
+def fraction(numerator: int, denominator: int, prime: int) -> int:
+    """numerator / denominator modulo the prime."""
+    return numerator * pow(denominator, -1, prime) % prime
+
+
+def is_square(a: Array) -> BoolArray:
+    return np.asarray(character(a) == 1)

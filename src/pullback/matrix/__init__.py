@@ -1,0 +1,49 @@
+"""The matrix view: an equation for one element as a line in matrix notation, where it has one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from pullback.expression import ONE, Definition, Expr, accesses
+from pullback.matrix.forms import NoMatrixForm
+from pullback.matrix.lifting import lift
+from pullback.matrix.printing import exact
+from pullback.rewriting import MatrixLine, ShapeLine
+
+__all__ = ["matrix_line", "shape_line"]
+
+
+def matrix_line(definition: Definition) -> MatrixLine | None:
+    """The definition as `Y = …` in matrix notation, None where it has no matrix form."""
+    try:
+        value = exact(lift(definition.body), definition.indices)
+    except NoMatrixForm:
+        return None
+    text = ast.unparse(ast.fix_missing_locations(value))
+    return MatrixLine(definition.tensor.name, text.replace("'", '"'))
+
+
+def shape_line(line: MatrixLine, definition: Definition) -> ShapeLine:
+    """The sizes that meet in the line, where it is a product of named matrices, and those that result."""
+    shapes = {access.tensor.name: access.tensor.shape for access in accesses(definition.body)}
+    factors = _factor_shapes(ast.parse(line.text, mode="eval").body, shapes)
+    return ShapeLine(factors or (), definition.tensor.shape, line.target)
+
+
+def _factor_shapes(
+    node: ast.expr, shapes: Mapping[str, tuple[Expr, ...]]
+) -> tuple[tuple[Expr, ...], ...] | None:
+    match node:
+        case ast.Name(text) if text in shapes:
+            return (shapes[text],)
+        case ast.Attribute(ast.Name(text), "T") if text in shapes:
+            return (shapes[text][::-1],)
+        case ast.BinOp(left, ast.MatMult(), right):
+            a, b = _factor_shapes(left, shapes), _factor_shapes(right, shapes)
+            return None if a is None or b is None else a + b
+        case ast.Call(ast.Name("outer"), [left, right]):
+            a, b = _factor_shapes(left, shapes), _factor_shapes(right, shapes)
+            if a is not None and b is not None and len(a) == len(b) == 1:
+                return ((*a[0], ONE), (ONE, *b[0]))
+    return None

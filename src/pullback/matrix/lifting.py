@@ -1,0 +1,315 @@
+"""From an element's equation to a matrix form, with the right to answer "none"."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pullback.expression import (
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Const,
+    Element,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Pow,
+    Size,
+    Sum,
+    free,
+    mul,
+    power,
+    substitute,
+    tensors,
+)
+from pullback.matrix.contraction import contract, times
+from pullback.matrix.forms import (
+    Diagonal,
+    DiagonalMatrix,
+    Eye,
+    Form,
+    Leaf,
+    Map,
+    NoMatrixForm,
+    OneHot,
+    Operation,
+    Plus,
+    Reduce,
+    Scalar,
+    Take,
+    Triangle,
+    union,
+)
+from pullback.rulebooks.affine import difference, same
+
+COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
+
+
+def lift(e: Expr) -> Form:
+    """The matrix form of an expression over its free indices; raises `NoMatrixForm` where there is none."""
+    if not tensors(e) and not free(e):
+        return Scalar((), e)
+    match e:
+        case Access():
+            return _access(e)
+        case Add(terms):
+            lifted = [_signed(term) for term in terms]
+            return Plus(union(form for _, form in lifted), tuple(lifted))
+        case Mul():
+            return _product(e, ())
+        case Sum(indices, body):
+            return _product(body, indices)
+        case Pow():
+            return _power(e)
+        case Call("floordiv" | "mod", _):
+            raise NoMatrixForm
+        case Call(function, arguments):
+            forms = tuple(lift(argument) for argument in arguments)
+            return Map(union(forms), function, forms)
+        case Bracket():
+            return _bracket(e)
+        case Element():
+            return _element(e)
+    raise NoMatrixForm
+
+
+def _signed(term: Expr) -> tuple[int, Form]:
+    match term:
+        case Num(value) if value < 0:
+            return -1, Scalar((), Num(-value))
+        case Mul((Num(value), *rest)) if value < 0:
+            return -1, lift(mul(Num(-value), *rest))
+    return 1, lift(term)
+
+
+def _access(e: Access) -> Form:
+    axes: list[Index | None] = []
+    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
+        if isinstance(slot, Index):
+            axes.append(slot)
+        elif isinstance(slot, Num) and size is Num(Fraction(1)):
+            axes.append(None)
+        else:
+            return _take(e)
+    labels = tuple(axis for axis in axes if axis is not None)
+    if len(set(labels)) != len(labels):
+        return _diagonal(e, labels)
+    return Leaf(labels, e.tensor.name, tuple(axes))
+
+
+def _diagonal(e: Access, labels: tuple[Index, ...]) -> Form:
+    if e.tensor.rank != 2 or len(labels) != 2:
+        raise NoMatrixForm
+    i = labels[0]
+    inner = (i, Index(i.name + "_", i.extent))
+    return Diagonal((i,), Leaf(inner, e.tensor.name, inner), inner)
+
+
+def _take(e: Access) -> Form:
+    """A constant or an integer tensor in one slot, plain indices in the others."""
+    special = [k for k, slot in enumerate(e.slots) if not isinstance(slot, Index)]
+    labels = [slot for slot in e.slots if isinstance(slot, Index)]
+    if len(special) != 1 or len(set(labels)) != len(labels):
+        raise NoMatrixForm
+    (k,) = special
+    slot = e.slots[k]
+    axis = Index("_", e.tensor.shape[k])
+    inner = tuple(axis if j == k else s for j, s in enumerate(e.slots) if isinstance(s, Index) or j == k)
+    child = Leaf(inner, e.tensor.name, inner)
+    match slot:
+        case Num(value):
+            return Take(tuple(labels), child, inner, axis, int(value))
+        case Access(tensor, slots) if tensor.is_integer and all(isinstance(s, Index) for s in slots):
+            rows = tuple(s for s in slots if isinstance(s, Index))
+            if len(set(rows)) != len(rows) or set(rows) & set(labels):
+                raise NoMatrixForm
+            return Take((*inner[:k], *rows, *inner[k + 1 :]), child, inner, axis, tensor.name)
+    raise NoMatrixForm
+
+
+def _power(e: Pow) -> Form:
+    match e.exponent:
+        case Num(n) if n < 0:
+            base = power(e.base, Num(-n))
+            return times([], [lift(base)])
+        case Num(n) if n == Fraction(1, 2):
+            base_form = lift(e.base)
+            return Map(base_form.labels, "sqrt", (base_form,))
+    forms = (lift(e.base), lift(e.exponent))
+    return Map(union(forms), "**", forms)
+
+
+def _bracket(e: Bracket) -> Form:
+    indices = free(e)
+    if any(not tensor.is_integer for tensor in tensors(e)):
+        forms = (lift(e.left), lift(e.right))
+        return Map(union(forms), e.relation, forms)
+    match e:
+        case Bracket("==", Index() as i, Index() as j) if same(i.extent, j.extent):
+            return Eye((i, j))
+        case Bracket("==", Access(tensor, slots), Index() as v) | Bracket("==", Index() as v, Access(tensor, slots)):
+            rows = tuple(s for s in slots if isinstance(s, Index))
+            if len(rows) == len(slots) and len(set(rows)) == len(rows) and tensor.values is not None:
+                if same(tensor.values, v.extent) and v not in rows:
+                    return OneHot((*rows, v), tensor.name, v.extent)
+        case Bracket("!=", left, right):
+            return Plus(tuple(indices), ((1, Scalar((), Num(Fraction(1)))), (-1, lift(Bracket("==", left, right)))))
+    raise NoMatrixForm
+
+
+def triangle_of(e: Expr) -> tuple[str, Index, Index, int] | None:
+    """[j <= i + k] as tril with offset k, [j >= i + k] as triu: (function, row, column, offset)."""
+    if not isinstance(e, Bracket) or tensors(e) or e.relation not in ("<", "<=", ">", ">="):
+        return None
+    terms = difference(e.left, e.right)
+    offset = int(terms.pop((), Fraction(0)))
+    if len(terms) != 2 or sorted(terms.values()) != [-1, 1]:
+        return None
+    ((plus,),) = [m for m, c in terms.items() if c == 1]
+    ((minus,),) = [m for m, c in terms.items() if c == -1]
+    if not (isinstance(plus, Index) and isinstance(minus, Index)):
+        return None
+    # plus - minus + offset (relation) 0
+    match e.relation:
+        case "<=":
+            return "tril", minus, plus, -offset
+        case "<":
+            return "tril", minus, plus, -offset - 1
+        case ">=":
+            return "triu", minus, plus, -offset
+    return "triu", minus, plus, -offset + 1
+
+
+def _product(body: Expr, over: tuple[Index, ...]) -> Form:
+    """A product of factors, summed over some indices."""
+    if isinstance(body, Sum):
+        return _product(body.body, over + body.indices)
+    if isinstance(body, Add) and over:
+        child = lift(body)
+        return _reduced(child, over)
+    factors = list(body.factors) if isinstance(body, Mul) else [body]
+    triangles: list[tuple[str, Index, Index, int]] = []
+    above: list[Form] = []
+    below: list[Form] = []
+    for factor in factors:
+        triangle = triangle_of(factor)
+        if triangle is not None:
+            triangles.append(triangle)
+        elif isinstance(factor, Pow) and isinstance(factor.exponent, Num) and factor.exponent.value < 0:
+            below.append(lift(power(factor.base, Num(-factor.exponent.value))))
+        else:
+            above.append(lift(factor))
+    above = _masked(above, below, triangles)
+    above = _diagonals(above, over)
+    return contract(above, below, over)
+
+
+def _masked(above: list[Form], below: list[Form], triangles: list[tuple[str, Index, Index, int]]) -> list[Form]:
+    """Each triangular bracket laid on factors that carry both of its indices, together or apart."""
+    for function, row, column, offset in triangles:
+        pair = {row, column}
+        hosts = [form for form in above if pair <= set(form.labels)]
+        if hosts:
+            host = hosts[0]
+            k = above.index(host)
+            above[k] = Triangle(host.labels, function, host, (row, column), offset)
+            continue
+        ones = Operation((row, column), "ones", (), (row, column))
+        above.append(Triangle((row, column), function, ones, (row, column), offset))
+    return above
+
+
+def _diagonals(above: list[Form], over: tuple[Index, ...]) -> list[Form]:
+    """v[i] [i = j] becomes diag(v) where neither index is summed and v is the only factor beside it."""
+    eyes = [form for form in above if isinstance(form, Eye)]
+    if len(eyes) != 1 or set(eyes[0].labels) & set(over):
+        return above
+    i, j = eyes[0].labels
+    vectors = [form for form in above if form.labels in ((i,), (j,))]
+    others = [form for form in above if form not in vectors and form is not eyes[0]]
+    if not vectors or any(set(form.labels) & {i, j} for form in others):
+        return above
+    vector = vectors[0] if len(vectors) == 1 else times(vectors, [])
+    return [*others, DiagonalMatrix((i, j), vector)]
+
+
+def _reduced(child: Form, over: tuple[Index, ...]) -> Form:
+    missing = [index for index in over if index not in child.labels]
+    labels = tuple(label for label in child.labels if label not in over)
+    form: Form = Reduce(labels, "sum", child, tuple(i for i in over if i in child.labels))
+    if missing:
+        form = times([Scalar((), mul(*(index.extent for index in missing))), form], [])
+    return form
+
+
+def _element(e: Element) -> Form:
+    match e.operator:
+        case "softmax" | "log_softmax":
+            return _along(e)
+        case "logsumexp" | "max" | "min" | "prod":
+            child = lift(e.bodies[0])
+            if not set(e.binders[0]) <= set(child.labels):
+                raise NoMatrixForm
+            labels = tuple(label for label in child.labels if label not in e.binders[0])
+            return Reduce(labels, e.operator, child, e.binders[0])
+        case "inv" | "cholesky":
+            return _square(e)
+        case "det" | "logdet":
+            child = lift(e.bodies[0])
+            if set(child.labels) != set(e.binders[0]):
+                raise NoMatrixForm
+            return Operation((), e.operator, (child,), e.binders[0])
+        case "solve":
+            return _solve(e)
+    raise NoMatrixForm
+
+
+def _along(e: Element) -> Form:
+    """softmax along one index: the output carries the index of the place where it is read."""
+    renaming: dict[Index, Expr] = {}
+    for bound, at in zip(e.binders[0], e.at, strict=True):
+        if not isinstance(at, Index) or at in free(e.bodies[0]):
+            raise NoMatrixForm
+        renaming[bound] = at
+    child = lift(substitute(e.bodies[0], renaming))
+    along = tuple(at for at in e.at if isinstance(at, Index))
+    if len(along) != 1 or not set(along) <= set(child.labels):
+        raise NoMatrixForm
+    return Operation(child.labels, e.operator, (child,), along)
+
+
+def _square(e: Element) -> Form:
+    i, j = e.at
+    if not (isinstance(i, Index) and isinstance(j, Index)) or {i, j} & free(e.bodies[0]):
+        raise NoMatrixForm
+    if i is j:
+        inner = (i, Index(i.name + "_", i.extent))
+        return Diagonal((i,), _square_at(e, inner), inner)
+    return _square_at(e, (i, j))
+
+
+def _square_at(e: Element, at: tuple[Index, Index]) -> Form:
+    child = lift(substitute(e.bodies[0], dict(zip(e.binders[0], at, strict=True))))
+    if set(child.labels) != set(at):
+        raise NoMatrixForm
+    return Operation(at, e.operator, (child,), at)
+
+
+def _solve(e: Element) -> Form:
+    at = tuple(index for index in e.at if isinstance(index, Index))
+    if len(at) != len(e.at):
+        raise NoMatrixForm
+    (a, b) = e.binders[0]
+    row = at[0]
+    inner = Index(row.name + "_", row.extent)
+    matrix = lift(substitute(e.bodies[0], {a: row, b: inner}))
+    right = lift(substitute(e.bodies[1], dict(zip(e.binders[1], at, strict=True))))
+    if set(matrix.labels) != {row, inner} or set(right.labels) != set(at):
+        raise NoMatrixForm
+    return Operation(at, "solve", (matrix, right), (row, inner))
+
+
+def is_plain_scalar(e: Expr) -> bool:
+    return isinstance(e, Num | Size | Const)

@@ -1,0 +1,477 @@
+"""From a form to an expression of the language: transposes, keepdims and reshapes are decided here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from fractions import Fraction
+
+from pullback.expression import ONE, Add, Call, Const, Expr, Index, Mul, Num, Pow, Size, mul, num
+from pullback.matrix.forms import (
+    Axis,
+    Diagonal,
+    DiagonalMatrix,
+    Einsum,
+    Eye,
+    Form,
+    Leaf,
+    Map,
+    MatMul,
+    NoMatrixForm,
+    OneHot,
+    Operation,
+    Outer,
+    Plus,
+    Reduce,
+    Scalar,
+    Take,
+    Times,
+    Triangle,
+)
+from pullback.notation import decimal, fraction_of
+from pullback.rulebooks.affine import same
+
+OPERATORS: dict[str, type[ast.operator]] = {
+    "+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "@": ast.MatMult, "**": ast.Pow,
+    "//": ast.FloorDiv, "%": ast.Mod,
+}  # fmt: skip
+RELATIONS: dict[str, type[ast.cmpop]] = {
+    "==": ast.Eq, "!=": ast.NotEq, "<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE,
+}  # fmt: skip
+
+
+# ---- building syntax ------------------------------------------------------------------------
+
+
+def name(text: str) -> ast.expr:
+    return ast.Name(text, ast.Load())
+
+
+def binary(left: ast.expr, operator: str, right: ast.expr) -> ast.expr:
+    return ast.BinOp(left, OPERATORS[operator](), right)
+
+
+def function(text: str, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:
+    return ast.Call(name(text), list(arguments), [ast.keyword(k, v) for k, v in keywords.items()])
+
+
+def constant(value: int | float | bool) -> ast.expr:
+    return ast.Constant(value)
+
+
+def sequence(items: Sequence[ast.expr]) -> ast.expr:
+    return ast.List(list(items), ast.Load())
+
+
+def negative(value: ast.expr) -> ast.expr:
+    return ast.UnaryOp(ast.USub(), value)
+
+
+def transposed(value: ast.expr) -> ast.expr:
+    return ast.Attribute(value, "T", ast.Load())
+
+
+# ---- numbers and sizes ----------------------------------------------------------------------
+
+
+def scalar(e: Expr) -> ast.expr:
+    """A number or an expression of sizes."""
+    match e:
+        case Num(value):
+            return _number(value)
+        case Const(text) | Size(text):
+            return name(text)
+        case Add(terms):
+            result = scalar(terms[0])
+            for term in terms[1:]:
+                match term:
+                    case Num(value) if value < 0:
+                        result = binary(result, "-", _number(-value))
+                    case Mul((Num(value), *rest)) if value < 0:
+                        result = binary(result, "-", scalar(mul(num(-value), *rest)))
+                    case _:
+                        result = binary(result, "+", scalar(term))
+            return result
+        case Mul((Num(value), *rest)) if value < 0:
+            return negative(scalar(mul(num(-value), *rest)))
+        case Mul():
+            above, below = fraction_of(e)
+            return quotient([scalar(x) for x in above], [scalar(x) for x in below])
+        case Pow(_, Num(n)) if n < 0:
+            return quotient([], [scalar(x) for x in fraction_of(e)[1]])
+        case Pow(base, Num(n)) if n == Fraction(1, 2):
+            return function("sqrt", scalar(base))
+        case Pow(base, exponent):
+            return binary(scalar(base), "**", scalar(exponent))
+        case Call("floordiv", (a, b)):
+            return binary(scalar(a), "//", scalar(b))
+        case Call("mod", (a, b)):
+            return binary(scalar(a), "%", scalar(b))
+        case Call(text, arguments):
+            return function(text, *(scalar(x) for x in arguments))
+    raise NoMatrixForm
+
+
+def _number(value: Fraction) -> ast.expr:
+    text = decimal(abs(value))
+    if text is None:
+        result = binary(constant(abs(value.numerator)), "/", constant(value.denominator))
+    else:
+        result = constant(int(text) if text.isdigit() else float(text))
+    return negative(result) if value < 0 else result
+
+
+def product(factors: Sequence[ast.expr]) -> ast.expr:
+    if not factors:
+        return constant(1)
+    result = factors[0]
+    for factor in factors[1:]:
+        result = binary(result, "*", factor)
+    return result
+
+
+def quotient(above: Sequence[ast.expr], below: Sequence[ast.expr]) -> ast.expr:
+    return binary(product(above), "/", product(below)) if below else product(above)
+
+
+# ---- forms ----------------------------------------------------------------------------------
+
+
+def exact(form: Form, axes: tuple[Index, ...]) -> ast.expr:
+    """The form as an array with exactly these axes; a label of extent 1 may be missing in the form."""
+    missing = [axis for axis in axes if axis not in form.labels]
+    wide = [axis for axis in missing if not same(axis.extent, ONE)]
+    if isinstance(form, Scalar) and axes:
+        return _filled(form.value, axes)
+    if wide:
+        filler = Operation(axes, "ones", (), axes)
+        return exact(Times(axes, (form, filler), ()), axes)
+    wanted: tuple[Axis, ...] = tuple(None if axis in missing else axis for axis in axes)
+    result = _print(form, wanted)
+    if wanted and wanted[0] is None and not _keeps(form, wanted):
+        return _reshape(result, axes)
+    return result
+
+
+def _keeps(form: Form, axes: tuple[Axis, ...]) -> bool:
+    """Whether printing kept a leading axis of size 1."""
+    match form:
+        case Leaf(_, _, own):
+            return len(own) == len(axes)
+        case Reduce():
+            return True
+        case Times(_, above, below):
+            return any(_keeps(child, axes) for child in (*above, *below))
+        case Plus(_, terms):
+            return any(_keeps(child, axes) for _, child in terms)
+        case Map(_, _, arguments):
+            return any(_keeps(child, axes) for child in arguments)
+        case MatMul() | Einsum() | Operation():
+            return True
+    return False
+
+
+def _filled(value: Expr, axes: tuple[Index, ...]) -> ast.expr:
+    shape = _shape(axes)
+    if isinstance(value, Num) and value.value == 0:
+        return function("zeros", shape)
+    ones = function("ones", shape)
+    if isinstance(value, Num) and value.value == 1:
+        return ones
+    if isinstance(value, Num) and value.value == -1:
+        return negative(ones)
+    if isinstance(value, Pow) and isinstance(value.exponent, Num) and value.exponent.value < 0:
+        return binary(ones, "/", scalar(fraction_of(value)[1][0]))
+    return binary(scalar(value), "*", ones)
+
+
+def _shape(axes: Sequence[Axis]) -> ast.expr:
+    return sequence([constant(1) if axis is None else scalar(axis.extent) for axis in axes])
+
+
+def _reshape(value: ast.expr, axes: Sequence[Axis]) -> ast.expr:
+    return function("reshape", value, _shape(axes))
+
+
+def _restrict(form: Form, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """The axes on which a factor must lie to broadcast against `axes`."""
+    result = [axis if axis in form.labels else None for axis in axes]
+    while result and result[0] is None:
+        result.pop(0)
+    return tuple(result)
+
+
+def _child(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
+    return _print(form, _restrict(form, axes))
+
+
+def _plain(axes: tuple[Axis, ...]) -> tuple[Index, ...]:
+    return tuple(axis for axis in axes if axis is not None)
+
+
+def _laid(value: ast.expr, own: tuple[Index, ...], axes: tuple[Axis, ...]) -> ast.expr:
+    """An array with axes `own` laid on `axes`: transposed, then reshaped where there are axes of size 1."""
+    wanted = _plain(axes)
+    if own != wanted:
+        if len(own) == 2:
+            value = transposed(value)
+        else:
+            value = function("transpose", value, sequence([constant(own.index(axis)) for axis in wanted]))
+    return value if len(wanted) == len(axes) else _reshape(value, axes)
+
+
+def _print(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
+    """An expression whose axes are `axes`, up to leading axes of size 1."""
+    match form:
+        case Scalar(_, value):
+            return scalar(value)
+        case Leaf():
+            return _leaf(form, axes)
+        case Times():
+            return _times(form, axes)
+        case Plus(_, terms):
+            return _plus(terms, axes)
+        case Map():
+            return _map(form, axes)
+        case Reduce():
+            return _reduce(form, axes)
+        case MatMul():
+            return _matmul(form, axes)
+        case Outer(_, left, right):
+            return _outer(left, right, axes)
+        case Einsum(labels, factors):
+            return _laid_einsum(labels, factors, axes)
+        case Eye(labels):
+            return _laid(function("eye", scalar(labels[0].extent)), _plain(axes), axes)
+        case OneHot(labels, text, size):
+            return _laid(function("onehot", name(text), scalar(size)), labels, axes)
+        case Diagonal(_, child, inner):
+            return _laid(function("diag", _print(child, inner)), form.labels, axes)
+        case DiagonalMatrix(_, child):
+            return _laid(function("diag", _print(child, child.labels)), _plain(axes), axes)
+        case Triangle():
+            return _triangle(form, axes)
+        case Take():
+            return _take(form, axes)
+        case Operation():
+            return _operation(form, axes)
+    raise NoMatrixForm
+
+
+def _leaf(form: Leaf, axes: tuple[Axis, ...]) -> ast.expr:
+    if form.axes == axes:
+        return name(form.name)
+    while axes and axes[0] is None and len(form.axes) < len(axes):
+        axes = axes[1:]
+    if form.axes == axes:
+        return name(form.name)
+    if len(form.axes) == len(axes) == 2 and form.axes == axes[::-1]:
+        return transposed(name(form.name))
+    value = name(form.name)
+    if None in form.axes:
+        value = _reshape(value, form.labels)
+    return _laid(value, form.labels, axes)
+
+
+def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
+    below = [child for child in form.below]
+    above = list(form.above)
+    above, below = _means(above, below)
+    numbers_above: list[ast.expr] = []
+    numbers_below: list[ast.expr] = []
+    rest = []
+    for child in above:
+        if isinstance(child, Scalar):
+            top, bottom = fraction_of(child.value)
+            numbers_above += [scalar(x) for x in top if not (isinstance(x, Num) and x.value == 1)]
+            numbers_below += [scalar(x) for x in bottom]
+        else:
+            rest.append(child)
+    top_nodes = [*numbers_above, *(_child(child, axes) for child in rest)]
+    bottom_nodes = [*(_child(child, axes) for child in below), *numbers_below]
+    if form.negative:
+        top_nodes = [negative(top_nodes[0]), *top_nodes[1:]] if top_nodes else [negative(constant(1))]
+    return quotient(top_nodes, bottom_nodes)
+
+
+def _means(above: list[Form], below: list[Form]) -> tuple[list[Form], list[Form]]:
+    """A sum over an index times the inverse of its size is a mean."""
+    scalars = [form for form in above if isinstance(form, Scalar)]
+    for k, child in enumerate(above):
+        if not (isinstance(child, Reduce) and child.function == "sum"):
+            continue
+        size = mul(*(index.extent for index in child.over))
+        for number in scalars:
+            rest = mul(number.value, size)
+            if len(fraction_of(rest)[1]) < len(fraction_of(number.value)[1]):
+                reduced = Reduce(child.labels, "mean", child.child, child.over)
+                others = [form for j, form in enumerate(above) if j != k and form is not number]
+                if not (isinstance(rest, Num) and rest.value == 1):
+                    rest = _cancel(number.value, size)
+                kept: list[Form] = [] if rest is ONE else [Scalar((), rest)]
+                return [*kept, *others[:k], reduced, *others[k:]] if not kept else [*kept, *others, reduced], below
+    return above, below
+
+
+def _cancel(value: Expr, size: Expr) -> Expr:
+    """value × size with one inverse of `size` cancelled."""
+    factors = list(value.factors) if isinstance(value, Mul) else [value]
+    for k, factor in enumerate(factors):
+        if isinstance(factor, Pow) and factor.base is size and factor.exponent == Num(Fraction(-1)):
+            return mul(ONE, *factors[:k], *factors[k + 1 :])
+    return mul(value, size)
+
+
+def _plus(terms: tuple[tuple[int, Form], ...], axes: tuple[Axis, ...]) -> ast.expr:
+    ordered = sorted(terms, key=lambda term: term[0] < 0) if terms[0][0] < 0 else list(terms)
+    sign, first = ordered[0]
+    result = _child(first, axes)
+    if sign < 0:
+        result = negative(result)
+    for sign, child in ordered[1:]:
+        result = binary(result, "+" if sign > 0 else "-", _child(child, axes))
+    return result
+
+
+def _map(form: Map, axes: tuple[Axis, ...]) -> ast.expr:
+    arguments = [_child(child, axes) for child in form.arguments]
+    if form.function in RELATIONS:
+        return ast.Compare(arguments[0], [RELATIONS[form.function]()], [arguments[1]])
+    if form.function == "**":
+        return binary(arguments[0], "**", arguments[1])
+    return function(form.function, *arguments)
+
+
+def _reduce(form: Reduce, axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    child = form.child
+    natural = child.labels
+    kept = tuple(label for label in natural if label not in form.over)
+    if kept != wanted:
+        rest = list(wanted)
+        natural = tuple(rest.pop(0) if label not in form.over else label for label in natural)
+    value = _print(child, natural)
+    if not wanted and not axes:
+        return function(form.function, value)
+    places = [k for k, label in enumerate(natural) if label in form.over]
+    axis: ast.expr = constant(places[0]) if len(places) == 1 else ast.Tuple([constant(k) for k in places], ast.Load())
+    if len(wanted) == len(axes):
+        return function(form.function, value, axis=axis)
+    if tuple(None if label in form.over else label for label in natural) == _padded(axes, len(natural)):
+        return function(form.function, value, axis=axis, keepdims=constant(True))
+    return _reshape(function(form.function, value, axis=axis), axes)
+
+
+def _padded(axes: tuple[Axis, ...], rank: int) -> tuple[Axis, ...]:
+    return (*([None] * (rank - len(axes))), *axes)
+
+
+def _matmul(form: MatMul, axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    value = _matmul_on(form, wanted)
+    return value if len(wanted) == len(axes) else _reshape(value, axes)
+
+
+def _matmul_on(form: MatMul, wanted: tuple[Index, ...]) -> ast.expr:
+    left, right, k = form.left, form.right, form.via
+    a = tuple(label for label in left.labels if label != k)
+    b = tuple(label for label in right.labels if label != k)
+    batch = tuple(label for label in a if label in b)
+    if batch:
+        return _batched(form, batch, wanted)
+    if not a and b:
+        left, right, a, b = right, left, b, a
+        if len(a) == 1 and right.labels == (k,) and left.labels[0] == k and isinstance(left, MatMul):
+            return binary(_print(right, (k,)), "@", _print(left, (k, *a)))
+    if wanted == (*b, *a) and wanted != (*a, *b) and b:
+        left, right, a, b = right, left, b, a
+    if len(b) > 1 or wanted != (*a, *b):
+        if len(a) <= 1 and len(b) > 1:
+            # Only the left factor of @ may have several free axes.
+            value = binary(_print(right, (*b, k)), "@", _print(left, (k, *a)))
+            return _laid(value, (*b, *a), wanted)
+        ordered = tuple(label for label in wanted if label in a)
+        second = tuple(label for label in wanted if label in b)
+        value = binary(_print(left, (*ordered, k)), "@", _print(right, (k, *second)))
+        return _laid(value, (*ordered, *second), wanted)
+    return binary(_print(left, (*a, k)), "@", _print(right, (k, *b)))
+
+
+def _batched(form: MatMul, batch: tuple[Index, ...], wanted: tuple[Index, ...]) -> ast.expr:
+    (a,) = (label for label in form.left.labels if label != form.via and label not in batch)
+    (b,) = (label for label in form.right.labels if label != form.via and label not in batch)
+    left, right = form.left, form.right
+    if wanted and wanted[-1] is a:
+        left, right, a, b = right, left, b, a
+    value = binary(_print(left, (*batch, a, form.via)), "@", _print(right, (*batch, form.via, b)))
+    return _laid(value, (*batch, a, b), wanted)
+
+
+def _outer(left: Form, right: Form, axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    if wanted == (*right.labels, *left.labels):
+        left, right = right, left
+    value = function("outer", _print(left, left.labels), _print(right, right.labels))
+    return value if len(wanted) == len(axes) else _reshape(value, axes)
+
+
+def _laid_einsum(labels: tuple[Index, ...], factors: tuple[Form, ...], axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    letters = _letters([label for factor in factors for label in factor.labels])
+    inputs = ",".join("".join(letters[label] for label in factor.labels) for factor in factors)
+    spec = f"{inputs}->{''.join(letters[label] for label in wanted)}"
+    value = function("einsum", ast.Constant(spec), *(_print(factor, factor.labels) for factor in factors))
+    return value if len(wanted) == len(axes) else _reshape(value, axes)
+
+
+def _letters(labels: Sequence[Index]) -> dict[Index, str]:
+    result: dict[Index, str] = {}
+    for label in dict.fromkeys(labels):
+        own = label.name[0].lower()
+        choices = [own, *"ijklmnopqrstuvwxyzabcdefgh", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+        result[label] = next(c for c in choices if c.isalpha() and c.isascii() and c not in result.values())
+    return result
+
+
+def _triangle(form: Triangle, axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    row, column = form.pair
+    if set(wanted[-2:]) != {row, column}:
+        raise NoMatrixForm
+    which, k = form.function, form.offset
+    if wanted[-2:] == (column, row):
+        which, k = ("triu" if which == "tril" else "tril"), -k
+    inner = _print(form.child, wanted)
+    arguments = [inner] if k == 0 else [inner, scalar(num(k))]
+    value = function(which, *arguments)
+    return value if len(wanted) == len(axes) else _reshape(value, axes)
+
+
+def _take(form: Take, axes: tuple[Axis, ...]) -> ast.expr:
+    place = form.inner.index(form.axis)
+    which: ast.expr = name(form.which) if isinstance(form.which, str) else constant(form.which)
+    value = function("take", _print(form.child, form.inner), which, axis=constant(place))
+    return _laid(value, form.labels, axes)
+
+
+def _operation(form: Operation, axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    match form.function:
+        case "ones":
+            return function("ones", _shape(wanted))
+        case "softmax" | "log_softmax":
+            child = form.arguments[0]
+            order = wanted if set(wanted) == set(child.labels) else child.labels
+            place = order.index(form.along[0])
+            value = function(form.function, _print(child, order), axis=constant(place))
+            return _laid(value, order, axes)
+        case "det" | "logdet":
+            return function(form.function, _print(form.arguments[0], form.along))
+        case "inv" | "cholesky":
+            value = function(form.function, _print(form.arguments[0], form.along))
+            return _laid(value, form.along, axes)
+        case "solve":
+            matrix, right = form.arguments
+            value = function("solve", _print(matrix, form.along), _print(right, form.labels))
+            return _laid(value, form.labels, axes)
+    raise NoMatrixForm

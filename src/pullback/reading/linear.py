@@ -1,0 +1,264 @@
+"""Linear algebra: products, transposes, traces, and the operators inv, det, logdet, solve, cholesky."""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pullback.errors import ShapeProblem, SyntaxProblem
+from pullback.expression import ONE, ZERO, Element, Expr, Index, add, bracket, call, mul
+from pullback.reading.arguments import Arguments, Entry
+from pullback.reading.context import Context
+from pullback.reading.value import At, Value, broadcast_at, broadcast_shapes, contracted
+from pullback.sizes import normal_size, same_size, shape_text, size_text
+
+
+def _product_problem(left: Value, right: Value) -> ShapeProblem:
+    m, n = left.shape[-1], right.shape[max(right.rank - 2, 0)]
+    hint = "a transpose: A.T"
+    if right.rank == 2 and same_size(m, right.shape[1]):
+        hint = "transpose the right factor: A @ B.T"
+    elif left.rank == 2 and same_size(left.shape[0], n):
+        hint = "transpose the left factor: A.T @ B"
+    elif left.rank == right.rank == 1:
+        hint = "outer(a, b) for all products of two vectors"
+    return ShapeProblem(
+        f"@: {shape_text(left.shape)} and {shape_text(right.shape)} do not meet: "
+        f"the last size {size_text(m)} of the left against size {size_text(n)} of the right",
+        hint=hint,
+    )
+
+
+def matmul(context: Context, left: Value, right: Value) -> Value:
+    """numpy.matmul: the last axis of the left meets the second to last, or only, axis of the right."""
+    if left.rank == 0 or right.rank == 0:
+        raise ShapeProblem("@ takes no scalar", hint="use * to multiply by a scalar")
+    inner = left.shape[-1]
+    if not same_size(inner, right.shape[max(right.rank - 2, 0)]):
+        raise _product_problem(left, right)
+    batch = broadcast_shapes(left.shape[:-2], right.shape[:-2], "@, batch axes")
+    rows = left.shape[-2:-1]
+    columns = right.shape[-1:] if right.rank > 1 else ()
+
+    def element(at: At) -> Expr:
+        outer, row = at[: len(batch)], at[len(batch) : len(batch) + len(rows)]
+        column = at[len(batch) + len(rows) :]
+        a = broadcast_at(left.shape[:-2], batch, outer)
+        b = broadcast_at(right.shape[:-2], batch, outer)
+        first = left.element  # the sums of the left factor are named before the new one
+        k = context.bind(inner)
+        return contracted((k,), first((*a, *row, k)), right.element((*b, k, *column)))
+
+    polynomial = left.polynomial and right.polynomial
+    return Value((*batch, *rows, *columns), element, contracts=True, polynomial=polynomial)
+
+
+def matmul_chain(context: Context, values: Sequence[Value]) -> Value:
+    """A @ B @ … @ Z in one sum, for matrices with at most vectors at the ends; the shapes meet already."""
+    first, last = values[0], values[-1]
+    shape = (*first.shape[:-1], *last.shape[1:])
+
+    def element(at: At) -> Expr:
+        bound = [context.bind(value.shape[-1]) for value in values[:-1]]
+        slots: list[tuple[Expr, ...]] = [at[: first.rank - 1], *((k,) for k in bound)]
+        ends: list[tuple[Expr, ...]] = [*((k,) for k in bound), at[first.rank - 1 :]]
+        pairs = zip(values, slots, ends, strict=True)
+        return contracted(bound, *(value.element((*a, *b)) for value, a, b in pairs))
+
+    return Value(shape, element, contracts=True, polynomial=all(value.polynomial for value in values))
+
+
+def is_plain_chain(values: Sequence[Value]) -> bool:
+    inner = all(value.rank == 2 for value in values[1:-1])
+    return inner and values[0].rank in (1, 2) and values[-1].rank in (1, 2)
+
+
+def transposed(x: Value) -> Value:
+    if x.rank > 2:
+        raise ShapeProblem(
+            f".T of a tensor with {x.rank} axes", hint="transpose(x, [0, 2, 1]) names the order of the axes"
+        )
+    return x.reshaped(reversed(x.shape), lambda at: x.element(at[::-1]))
+
+
+def _square(arguments: Arguments, x: Value, *, batch: bool = True) -> None:
+    if x.rank < 2 or (x.rank > 2 and not batch):
+        raise arguments.shape_problem(f"takes a matrix, not {shape_text(x.shape)}")
+    if not same_size(x.shape[-1], x.shape[-2]):
+        m, n = size_text(x.shape[-2]), size_text(x.shape[-1])
+        raise arguments.shape_problem(f"takes a square matrix, not {m}×{n}", hint="X.T @ X is square")
+
+
+def _trace(arguments: Arguments) -> Value:
+    x = arguments.tensor("x")
+    _square(arguments, x, batch=False)
+
+    def element(_: At) -> Expr:
+        i = arguments.context.bind(x.shape[0])
+        return contracted((i,), x.element((i, i)))
+
+    return Value((), element, contracts=True, polynomial=x.polynomial)
+
+
+def _matrix_operator(name: str, rank: int) -> Callable[[Arguments], Value]:
+    """inv, cholesky (rank 2), det, logdet (rank 0); leading axes are a batch."""
+
+    def build(arguments: Arguments) -> Value:
+        x = arguments.context.plain(arguments.tensor("x"))
+        _square(arguments, x)
+
+        def element(at: At) -> Expr:
+            outer = at[: x.rank - 2]
+            binders = tuple(arguments.context.bind(size) for size in x.shape[-2:])
+            return Element(name, at[x.rank - 2 :], (binders,), (x.element((*outer, *binders)),), ())
+
+        return Value(x.shape[: x.rank - 2 + rank], element, contracts=True, operator=True, polynomial=False)
+
+    return build
+
+
+def _solve(arguments: Arguments) -> Value:
+    a = arguments.context.plain(arguments.tensor("a"))
+    b = arguments.context.plain(arguments.tensor("b"))
+    _square(arguments, a, batch=False)
+    if b.rank not in (1, 2):
+        raise arguments.shape_problem("the right side is a vector or a matrix")
+    if not same_size(a.shape[1], b.shape[0]):
+        raise arguments.shape_problem(f"{shape_text(a.shape)} and {shape_text(b.shape)} do not meet")
+
+    def element(at: At) -> Expr:
+        bind = arguments.context.bind
+        binders: list[tuple[Index, ...]] = [tuple(bind(n) for n in value.shape) for value in (a, b)]
+        return Element("solve", at, tuple(binders), (a.element(binders[0]), b.element(binders[1])), ())
+
+    return Value(b.shape, element, contracts=True, operator=True, polynomial=False)
+
+
+def _diag(arguments: Arguments) -> Value:
+    x = arguments.tensor("x")
+    if x.rank == 1:
+        n = x.shape[0]
+        return x.reshaped((n, n), lambda at: mul(x.element(at[:1]), bracket("==", at[0], at[1])))
+    _square(arguments, x, batch=False)
+    return x.reshaped(x.shape[:1], lambda at: x.element((at[0], at[0])))
+
+
+def _outer(arguments: Arguments) -> Value:
+    a, b = arguments.tensor("a"), arguments.tensor("b")
+    if a.rank != 1 or b.rank != 1:
+        shapes = f"{shape_text(a.shape)} and {shape_text(b.shape)}"
+        raise arguments.shape_problem(f"takes two vectors, not {shapes}")
+    shape = (*a.shape, *b.shape)
+    contracts = a.contracts or b.contracts
+    return Value(shape, lambda at: mul(a.element(at[:1]), b.element(at[1:])), contracts)
+
+
+def _part(function: str, index: Expr, size: Expr) -> Expr:
+    if size is ONE:
+        return index if function == "floordiv" else ZERO
+    return call(function, index, size)
+
+
+def _kron(arguments: Arguments) -> Value:
+    a, b = arguments.tensor("a"), arguments.tensor("b")
+    if a.rank != b.rank or a.rank not in (1, 2):
+        raise arguments.shape_problem("takes two matrices or two vectors")
+    shape = tuple(normal_size(mul(m, n)) for m, n in zip(a.shape, b.shape, strict=True))
+
+    def element(at: At) -> Expr:
+        left = tuple(_part("floordiv", i, n) for i, n in zip(at, b.shape, strict=True))
+        right = tuple(_part("mod", i, n) for i, n in zip(at, b.shape, strict=True))
+        left = tuple(ZERO if m is ONE else i for i, m in zip(left, a.shape, strict=True))
+        return mul(a.element(left), b.element(right))
+
+    return Value(shape, element, a.contracts or b.contracts, polynomial=a.polynomial and b.polynomial)
+
+
+def _einsum(arguments: Arguments) -> Value:
+    node = arguments.given["spec"]
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        error = SyntaxProblem("einsum begins with its spec", hint='einsum("nd,dm->nm", X, W)')
+        raise arguments.problem(node, error)
+    terms, output = _spec(arguments, node.value.replace(" ", ""))
+    operands = [arguments.context.operand(part) for part in arguments.rest]
+    if len(terms) != len(operands):
+        raise arguments.shape_problem(f"the spec names {len(terms)} operands, {len(operands)} are given")
+    sizes: dict[str, Expr] = {}
+    for term, operand in zip(terms, operands, strict=True):
+        if len(term) != operand.rank:
+            raise arguments.shape_problem(f"`{term}` for an operand of shape {shape_text(operand.shape)}")
+        for letter, size in zip(term, operand.shape, strict=True):
+            if not same_size(sizes.setdefault(letter, size), size):
+                m, n = size_text(sizes[letter]), size_text(size)
+                raise arguments.shape_problem(f"index {letter} ranges over {m} and over {n}")
+    for letter in output:
+        if letter not in sizes or output.count(letter) > 1:
+            raise arguments.shape_problem(f"index {letter} of the output stands in no operand, or twice")
+    summed = [letter for letter in sizes if letter not in output]
+
+    def element(at: At) -> Expr:
+        bound = {letter: arguments.context.bind(sizes[letter], _wish(letter)) for letter in summed}
+        index: dict[str, Expr] = {**dict(zip(output, at, strict=True)), **bound}
+        parts = zip(terms, operands, strict=True)
+        factors = [o.element(tuple(index[letter] for letter in term)) for term, o in parts]
+        return contracted(list(bound.values()), *factors)
+
+    shape = tuple(sizes[letter] for letter in output)
+    contracts = bool(summed) or any(o.contracts for o in operands)
+    names = tuple(_wish(letter) for letter in output)
+    return Value(shape, element, contracts, polynomial=all(o.polynomial for o in operands), names=names)
+
+
+def _wish(letter: str) -> str:
+    """The index name that the author chose, where it can be one."""
+    return letter if letter.islower() else ""
+
+
+def _spec(arguments: Arguments, spec: str) -> tuple[list[str], str]:
+    left, arrow, output = spec.partition("->")
+    letters = left.replace(",", "") + output
+    if not all(c in string.ascii_letters for c in letters):
+        raise arguments.shape_problem(f"the spec `{spec}` holds letters, commas and one ->", '"nd,dm->nm"')
+    if not arrow:
+        output = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
+    return left.split(","), output
+
+
+def _eye(arguments: Arguments) -> Value:
+    n = arguments.size("n")
+    return Value((n, n), lambda at: bracket("==", at[0], at[1]))
+
+
+def _triangle(relation: str) -> Callable[[Arguments], Value]:
+    """tril keeps j <= i + k, triu keeps j >= i + k."""
+
+    def build(arguments: Arguments) -> Value:
+        x, k = arguments.tensor("x"), arguments.size("k", 0)
+        if x.rank < 2:
+            raise arguments.shape_problem(f"takes a matrix, not {shape_text(x.shape)}")
+
+        def element(at: At) -> Expr:
+            return mul(x.element(at), bracket(relation, at[-1], add(at[-2], k)))
+
+        return x.reshaped(x.shape, element)
+
+    return build
+
+
+TABLE: Final[dict[str, Entry]] = {
+    "trace": Entry(("x",), _trace),
+    "det": Entry(("x",), _matrix_operator("det", 0)),
+    "logdet": Entry(("x",), _matrix_operator("logdet", 0)),
+    "inv": Entry(("x",), _matrix_operator("inv", 2)),
+    "cholesky": Entry(("x",), _matrix_operator("cholesky", 2)),
+    "solve": Entry(("a", "b"), _solve),
+    "diag": Entry(("x",), _diag),
+    "outer": Entry(("a", "b"), _outer),
+    "kron": Entry(("a", "b"), _kron),
+    "einsum": Entry(("spec", "*operands"), _einsum),
+    "eye": Entry(("n",), _eye),
+    "tril": Entry(("x", "k=0"), _triangle("<=")),
+    "triu": Entry(("x", "k=0"), _triangle(">=")),
+}

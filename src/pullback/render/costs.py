@@ -1,0 +1,103 @@
+"""What the explicit Jacobian would have been, in numbers a person can picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Final
+
+from pullback.derivation import Jacobian
+from pullback.expression import Access, Expr, Partial, mul, num, sizes_in
+from pullback.render.instances import instantiate
+from pullback.render.page import Paragraph, Piece, Shape, whole
+from pullback.sizes import evaluate_size
+
+BYTES_OF_FLOAT32: Final = 4
+EXAMPLE_SIZES: Final = {"N": 64, "B": 64, **dict.fromkeys("DMFHKG", 4096)}
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes with a binary unit.
+
+    >>> bytes_text(4 * 64 * 4096 * 64 * 4096), bytes_text(144)
+    ('256 GiB', '144 bytes')
+    """
+    for unit in _UNITS:
+        if count < 1024 or unit == _UNITS[-1]:
+            return f"{count:,} {unit}" if unit in ("bytes", _UNITS[-1]) else f"{_short(count)} {unit}"
+        count = count // 1024 if count % 1024 == 0 else Fraction(count, 1024)  # type: ignore[assignment]
+    raise AssertionError("the last unit takes everything")
+
+
+def _short(count: int | Fraction) -> str:
+    return f"{float(count):.4g}" if count < 1000 else str(round(count))
+
+
+def percent_text(share: Fraction) -> str:
+    """A share, exactly where that is short.
+
+    >>> percent_text(Fraction(1, 4)), percent_text(Fraction(1, 4096))
+    ('25 %', '0.0244 %')
+    """
+    return f"{float(share) * 100:.3g} %"
+
+
+def partial_of(jacobian: Jacobian) -> Partial:
+    """∂Y/∂W for a sentence."""
+    return Partial(Access(whole(jacobian.output.name).tensor, ()), whole(jacobian.operand.name))
+
+
+def jacobian_paragraph(jacobian: Jacobian, sizes: Mapping[str, int] | None) -> Paragraph:
+    """Shape, entries, share that is not zero and bytes; symbols where no sizes are given."""
+    needed = set().union(*(sizes_in(size) for size in jacobian.shape)) if jacobian.shape else set()
+    known = sizes is not None and needed <= set(sizes)
+    words: list[Piece] = ["The explicit Jacobian ", partial_of(jacobian)]
+    words += _in_numbers(jacobian, sizes or {}) if known else _in_symbols(jacobian)
+    words.append(". It was never formed.")
+    return Paragraph(tuple(words))
+
+
+def _in_numbers(jacobian: Jacobian, sizes: Mapping[str, int]) -> list[Piece]:
+    shape = tuple(num(evaluate_size(size, sizes)) for size in jacobian.shape)
+    entries = entries_at(jacobian, sizes)
+    words: list[Piece] = [" would have the shape ", Shape(shape), f": {count_text(entries)}"]
+    share = share_at(jacobian, sizes)
+    if share is not None:
+        words.append(f", of which {percent_text(share)} {'is' if share else 'are'} not zero")
+    words.append(f", {bytes_text(BYTES_OF_FLOAT32 * entries)} in float32")
+    return words
+
+
+def count_text(entries: int) -> str:
+    return "1 entry" if entries == 1 else f"{entries:,} entries"
+
+
+def _in_symbols(jacobian: Jacobian) -> list[Piece]:
+    words: list[Piece] = [" would have the shape ", Shape(jacobian.shape), ": ", jacobian.entries, " entries"]
+    if jacobian.share is not None:
+        words += [", a share of ", jacobian.share, " not zero"]
+    words += [", ", mul(num(BYTES_OF_FLOAT32), jacobian.entries), " bytes in float32"]
+    symbols = sorted(sizes_in(jacobian.entries))
+    if symbols and all(symbol in EXAMPLE_SIZES for symbol in symbols):
+        example = bytes_text(BYTES_OF_FLOAT32 * entries_at(jacobian, EXAMPLE_SIZES))
+        values = ", ".join(f"{symbol} = {EXAMPLE_SIZES[symbol]}" for symbol in symbols)
+        words.append(f" ({example} at {values})")
+    return words
+
+
+def entries_at(jacobian: Jacobian, sizes: Mapping[str, int]) -> int:
+    product = 1
+    for size in jacobian.shape:
+        product *= evaluate_size(size, sizes)
+    return product
+
+
+def share_at(jacobian: Jacobian, sizes: Mapping[str, int]) -> Fraction | None:
+    """The share that is not zero as a number, where it is one."""
+    return None if jacobian.share is None else _number(jacobian.share, sizes)
+
+
+def _number(e: Expr, sizes: Mapping[str, int]) -> Fraction | None:
+    value = instantiate(e, {}, sizes)
+    return getattr(value, "value", None)

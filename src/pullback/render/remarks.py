@@ -1,0 +1,204 @@
+"""What a teacher adds beside the formulas: what dY means, which index is contracted, the rule of thumb."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from pullback.derivation import Derived
+from pullback.expression import (
+    Access,
+    Definition,
+    Equation,
+    Expr,
+    Index,
+    Mul,
+    Partial,
+    Sum,
+    Tensor,
+    accesses,
+    walk,
+)
+from pullback.render.page import Paragraph, Piece, Shape, Source, whole
+from pullback.rewriting import MatrixLine, Section, ShapeLine
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A definition that is the product of two different matrices, and nothing else."""
+
+    definition: Definition
+    left: Tensor
+    right: Tensor
+
+
+def pure_product(definition: Definition) -> Product | None:
+    """The two factors, where the definition is C[n,m] = Σ_d A[n,d] B[d,m]."""
+    match definition:
+        case Definition(_, (n, m), Sum((d,), Mul((Access(a, (n1, d1)), Access(b, (d2, m1)))))):
+            if (n1, d1, d2, m1) == (n, d, d, m) and a is not b:
+                return Product(definition, a, b)
+    return None
+
+
+def contains_product(definition: Definition) -> bool:
+    """Whether two tensors are multiplied and summed somewhere in the definition."""
+    if "@" in definition.source:
+        return True
+    for node in walk(definition.body):
+        match node:
+            case Sum(indices, Mul(factors)):
+                read = [f for f in factors if isinstance(f, Access)]
+                if any(sum(index in f.slots for f in read) > 1 for index in indices):
+                    return True
+    return False
+
+
+def rule_of_thumb(derived: Derived) -> Paragraph | None:
+    """Swap the positions, transpose the other factor; or why it does not apply, where a product occurs."""
+    definitions = derived.program.definitions
+    product = pure_product(definitions[0]) if len(definitions) == 1 else None
+    if product is not None:
+        return _swap(product)
+    if not any(contains_product(definition) for definition in definitions):
+        return None
+    return Paragraph(
+        (
+            "The rule of thumb for a product of two matrices, swap the positions and transpose the other"
+            f" factor, does not give these results by itself: {_why_not(derived)}.",
+        )
+    )
+
+
+def _swap(product: Product) -> Paragraph:
+    a, b, y = product.left.name, product.right.name, product.definition.tensor.name
+    return Paragraph(
+        (
+            "A rule of thumb follows for a product of two matrices: to get ",
+            whole(f"d{a}"), ", put ", whole(f"d{y}"), " in the place of ", whole(a),
+            " and transpose the other factor where it stands: ",
+            Source(f"{y} = {a} @ {b}"), " gives ", Source(f"d{a} = d{y} @ {b}.T"),
+            " and ", Source(f"d{b} = {a}.T @ d{y}"),
+            ". It is a consequence of the lines above, and only for a pure product: elementwise work, sums,"
+            " or a tensor that reaches the output along more than one path need the chain rule itself.",
+        )
+    )  # fmt: skip
+
+
+def _why_not(derived: Derived) -> str:
+    definitions = derived.program.definitions
+    if len(definitions) > 1:
+        pure = [d for d in definitions if pure_product(d) is not None]
+        if pure:
+            names = ", ".join(d.tensor.name for d in pure)
+            return f"it holds for the step to {names} alone, and the other steps need the chain rule"
+        return "the program has several steps"
+    (definition,) = definitions
+    read = [access.tensor for access in accesses(definition.body)]
+    for tensor in read:
+        if read.count(tensor) > 1:
+            return f"{tensor.name} reaches {definition.tensor.name} along more than one path"
+    if any(not tensor.is_integer and tensor.rank == 1 for tensor in read) or definition.tensor.rank == 1:
+        return "a vector has no second axis to transpose"
+    return "the product is not the whole definition"
+
+
+def meaning_of_upstream(derived: Derived) -> list[Paragraph]:
+    """What one entry of dY says, as a central difference; None for a scalar loss."""
+    upstream = derived.upstream
+    if upstream is None:
+        return []
+    y = derived.program.output
+    definition = derived.program.definitions[-1]
+    slots = tuple(definition.indices)
+    entry: Expr = Access(upstream, slots)
+    of_y: Expr = Access(y, slots)
+    if not slots:
+        return []
+    loss = "L" if y.name != "L" else "loss"
+    return [
+        Paragraph(
+            (
+                "What one entry of the given gradient says: ", entry, " is how much the loss changes with ", of_y,
+                f" alone, all other entries held. For small h it is near ({loss}({y.name} + h E) - {loss}({y.name} - h E)) / (2 h),"
+                " where E is zero but for a 1 at that entry, and ",
+                f"{loss} is a function of the whole of {y.name}.",
+            )
+        )
+    ]  # fmt: skip
+
+
+def contraction(section: Section) -> Paragraph | None:
+    """Which indices are summed over in the collapsed entry of the gradient."""
+    entry = collapsed_entry(section)
+    if entry is None:
+        return None
+    summed: dict[Index, None] = {}
+    for node in walk(entry.right):
+        if isinstance(node, Sum):
+            summed.update(dict.fromkeys(node.indices))
+    if not summed:
+        return Paragraph(("No index is contracted.",))
+    words: list[Piece] = ["Contracted: "]
+    for k, index in enumerate(summed):
+        words += [", " if k else "", index, " (", index.extent, " terms)"]
+    batch = _batch_index(section, list(summed))
+    if batch is not None:
+        words += ["; along ", batch, " the shares of all rows of the batch are added"]
+    words.append(".")
+    return Paragraph(tuple(words))
+
+
+def _batch_index(section: Section, summed: list[Index]) -> Index | None:
+    """The summed first index of the output, where the operand has no such axis."""
+    definition = section.definition
+    if definition.tensor.rank < 2 or not definition.indices:
+        return None
+    extent = definition.indices[0].extent
+    shares = any(
+        access.slots[:1] == definition.indices[:1] for access in accesses(definition.body)
+    )
+    if not shares or extent in section.operand.shape:
+        return None
+    return next((index for index in summed if index.extent is extent), None)
+
+
+def collapsed_entry(section: Section) -> Equation | None:
+    """dW[i,j] = Σ_n X[n,i] dY[n,j]: the last line of the section that is about an entry of the gradient."""
+    found = None
+    for step in section.steps:
+        match step.after:
+            case Equation(Access(), _) as line if step.rule != "definition":
+                found = line
+    return found
+
+
+def shape_words(line: ShapeLine) -> tuple[Piece, ...]:
+    """(D×N)(N×M) = D×M, the shape of dW."""
+    words: list[Piece] = []
+    for factor in line.factors:
+        words += ["(", Shape(factor), ")"]
+    if line.factors:
+        words.append(" = ")
+    words += [Shape(line.result), ", the shape of ", whole(line.target)]
+    return tuple(words)
+
+
+def is_partial(line: object) -> bool:
+    return isinstance(line, Equation) and isinstance(line.left, Partial)
+
+
+def target_of(line: str) -> str:
+    """The name that a program line defines, or nothing."""
+    try:
+        body = ast.parse(line).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    match body:
+        case [ast.Assign([ast.Name(name)], _)] | [ast.Assign([ast.Subscript(ast.Name(name))], _)]:
+            return name
+    return ""
+
+
+def matrix_words(line: MatrixLine) -> tuple[Piece, ...]:
+    return (Source(str(line)),)

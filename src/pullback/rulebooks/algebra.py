@@ -1,0 +1,241 @@
+"""The laws of algebra that bring a result into the form a person publishes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from pullback.expression import (
+    Access,
+    Add,
+    Call,
+    Definition,
+    Element,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Pow,
+    Sum,
+    Tensor,
+    add,
+    children,
+    free,
+    mul,
+    num,
+    power,
+    replace,
+    walk,
+)
+from pullback.notation import show
+from pullback.rewriting import Rule
+
+Key = str
+
+
+def key(e: Expr) -> Key:
+    """A text that is the same for expressions equal up to order and the names of bound indices."""
+    return _key(e, {})
+
+
+def _key(e: Expr, bound: dict[Index, str]) -> Key:
+    match e:
+        case Index(name, _):
+            return bound.get(e, name)
+        case Access(tensor, slots):
+            return f"{tensor.name}[{','.join(_key(s, bound) for s in slots)}]"
+        case Add(terms):
+            return "(" + "+".join(sorted(_key(t, bound) for t in terms)) + ")"
+        case Mul(factors):
+            return "(" + "*".join(sorted(_key(f, bound) for f in factors)) + ")"
+        case Sum(indices, body):
+            return _sum_key(indices, body, bound)
+        case Element(operator, at, binders, bodies, attributes):
+            parts = [f"{operator}{attributes}", *(_key(a, bound) for a in at)]
+            for binder, body in zip(binders, bodies, strict=True):
+                inner = bound | {index: f"#{len(bound) + k}" for k, index in enumerate(binder)}
+                parts.append(_key(body, inner))
+            return f"<{';'.join(parts)}>"
+        case _ if children(e):
+            head = type(e).__name__ + getattr(e, "function", "") + getattr(e, "relation", "")
+            return f"{head}({','.join(_key(c, bound) for c in children(e))})"
+    return show(e)
+
+
+def _sum_key(indices: tuple[Index, ...], body: Expr, bound: dict[Index, str]) -> Key:
+    """Bound indices are numbered by where they first stand once the factors are sorted without their names."""
+    masked = bound | {index: f"?{show(index.extent)}" for index in indices}
+    factors = body.factors if isinstance(body, Mul) else (body,)
+    ordered = sorted(factors, key=lambda factor: _key(factor, masked))
+    order: dict[Index, None] = {}
+    for factor in ordered:
+        _first_seen(factor, indices, order)
+    numbered = bound | {index: f"#{len(bound) + k}" for k, index in enumerate(order)}
+    return f"Σ{len(indices)}(" + "*".join(sorted(_key(f, numbered) for f in factors)) + ")"
+
+
+def _first_seen(e: Expr, wanted: Iterable[Index], order: dict[Index, None]) -> None:
+    if isinstance(e, Index) and e in wanted:
+        order.setdefault(e)
+    for child in children(e):
+        _first_seen(child, wanted, order)
+
+
+def coefficient(e: Expr) -> tuple[Fraction, Expr]:
+    """The leading number of a term, and the rest."""
+    match e:
+        case Num(value):
+            return value, num(1)
+        case Mul((Num(value), *rest)):
+            return value, mul(*rest)
+    return Fraction(1), e
+
+
+def collect(e: Expr) -> tuple[Expr, str] | None:
+    """a t + b t = (a + b) t, for numbers a and b"""
+    if not isinstance(e, Add):
+        return None
+    found: dict[Key, tuple[Fraction, Expr]] = {}
+    for term in e.terms:
+        value, rest = coefficient(term)
+        k = key(rest)
+        before = found.get(k)
+        found[k] = (value, rest) if before is None else (before[0] + value, before[1])
+    if len(found) == len(e.terms):
+        return None
+    return add(*(mul(num(value), rest) for value, rest in found.values())), "equal terms"
+
+
+def gather_powers(e: Expr) -> tuple[Expr, str] | None:
+    """x^a x^b = x^(a+b), for numbers a and b"""
+    if not isinstance(e, Mul):
+        return None
+    bases: dict[Expr, Expr] = {}
+    for factor in e.factors:
+        base, exponent = (factor.base, factor.exponent) if isinstance(factor, Pow) else (factor, num(1))
+        if not isinstance(exponent, Num) or isinstance(factor, Num):
+            base, exponent = factor, num(1)
+            if isinstance(factor, Num):
+                continue
+        bases[base] = add(bases[base], exponent) if base in bases else exponent
+    numbers = [factor for factor in e.factors if isinstance(factor, Num)]
+    new = mul(*numbers, *(power(base, exponent) for base, exponent in bases.items()))
+    if len(bases) + len(numbers) == len(e.factors):
+        return None
+    return new, "powers of the same"
+
+
+COLLECT = Rule("collect", collect)
+POWERS = Rule("powers", gather_powers)
+
+
+def reuse(e: Expr, definition: Definition) -> Expr:
+    """The expression with every occurrence of the definition's right side replaced by its left side."""
+    body, access = definition.body, Access(definition.tensor, definition.indices)
+    if not isinstance(body, Call | Mul | Pow | Element):
+        return e
+    return replace(e, lambda node: _reused(node, body, access))
+
+
+def _reused(node: Expr, body: Expr, access: Access) -> Expr | None:
+    if node is body:
+        return access
+    if isinstance(body, Pow) and isinstance(node, Pow) and node.base is body.base:
+        return _as_power(node, body, access)
+    if isinstance(body, Mul) and isinstance(node, Mul):
+        rest = Counter(node.factors)
+        rest.subtract(body.factors)
+        if all(count >= 0 for count in rest.values()):
+            kept, found = list(node.factors), False
+            for factor in body.factors:
+                place = kept.index(factor)
+                kept[place : place + 1] = [] if found else [access]
+                found = True
+            return mul(*kept)
+    return None
+
+
+def _as_power(node: Pow, body: Pow, access: Access) -> Expr | None:
+    """base^(k·e) as (base^e)^k, for a whole number k."""
+    if not (isinstance(node.exponent, Num) and isinstance(body.exponent, Num)):
+        return None
+    k = node.exponent.value / body.exponent.value
+    return power(access, Num(k)) if k.denominator == 1 and abs(k) <= 3 else None
+
+
+def materialise(e: Expr, known: dict[Key, Definition], new_name: Callable[[str], str]) -> tuple[Expr, list[Definition]]:
+    """Every operator element read through a definition of its own, so that it is computed once."""
+    made: list[Definition] = []
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Element):
+            return None
+        batch = tuple(sorted(_batch(node), key=lambda index: index.name))
+        names = {index.name for index in batch}
+        at = tuple(_free_index(binder, names) for binder in _output_ranges(node))
+        template = Element(node.operator, at, node.binders, node.bodies, node.attributes)
+        indices = (*batch, *at)
+        k = f"{[f'{i.name}:{show(i.extent)}' for i in batch]}{key(template)}"
+        if k not in known:
+            shape = tuple(index.extent for index in indices)
+            definition = Definition(Tensor(new_name(node.operator), shape), indices, template)
+            known[k] = definition
+            made.append(definition)
+        return Access(known[k].tensor, (*batch, *node.at))
+
+    return replace(e, change), made
+
+
+def _batch(node: Element) -> set[Index]:
+    found: set[Index] = set()
+    for binder, body in zip(node.binders, node.bodies, strict=True):
+        found |= free(body) - set(binder)
+    return found
+
+
+def _output_ranges(node: Element) -> tuple[Index, ...]:
+    """One binder index for each output index: its range is the range of that axis."""
+    if not node.at:
+        return ()
+    if node.operator == "solve":
+        return (node.binders[0][1], *node.binders[1][1:])
+    return node.binders[0]
+
+
+def _free_index(index: Index, taken: set[str]) -> Index:
+    name, k = index.name, 2
+    while name in taken:
+        name, k = f"{index.name.rstrip('0123456789')}{k}", k + 1
+    taken.add(name)
+    return Index(name, index.extent)
+
+
+def tidy(e: Expr) -> Expr:
+    """Like terms and like powers gathered, everywhere."""
+
+    def change(node: Expr) -> Expr | None:
+        for rule in (POWERS, COLLECT):
+            applied = rule.apply(node)
+            if applied is not None:
+                return applied[0]
+        return None
+
+    return replace(e, change)
+
+
+
+def element_key(e: Expr, indices: tuple[Index, ...]) -> Key:
+    """The key under which `materialise` finds a definition whose whole right side is an operator."""
+    if not isinstance(e, Element):
+        return f"not an operator {key(e)}"
+    batch = [index for index in indices if index in _batch(e)]
+    return f"{[f'{i.name}:{show(i.extent)}' for i in batch]}{key(e)}"
+
+
+def operators_in(e: Expr) -> list[str]:
+    return list(dict.fromkeys(node.operator for node in walk(e) if isinstance(node, Element)))
+
+
+def functions_in(e: Expr) -> list[str]:
+    return list(dict.fromkeys(node.function for node in walk(e) if isinstance(node, Call)))
