@@ -1,0 +1,191 @@
+"""Gradient programs: the lines that compute some gradients, in the language, as a person would order them.
+
+A line is in matrix notation where it has that form, else in index notation. A matrix line that is used
+once is written into the line that uses it, while that stays short.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pullback.derivation import Derived
+from pullback.expression import (
+    ONE,
+    Access,
+    Add,
+    Definition,
+    Expr,
+    Mul,
+    Sum,
+    Tensor,
+    add,
+    free,
+    mul,
+    replace,
+    tensors,
+)
+from pullback.notation import code
+from pullback.rewriting import MatrixLine
+
+LONGEST = 72  # characters of a line that others were written into
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One line of a gradient program. `text` is the right side; `target` the left side as written."""
+
+    name: str
+    target: str
+    text: str
+    is_matrix: bool
+    definition: Definition  # what the line means; for a line others were written into, what it defines
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.text}"
+
+
+def gradient_program(derived: Derived, wrt: Collection[str], *, with_forward: bool = False) -> tuple[Statement, ...]:
+    """The statements that compute the gradients of the inputs in `wrt`, in order.
+
+    Inputs and the forward program's own intermediates are taken as given; those that the reader
+    introduced are defined. With `with_forward` every forward intermediate that is needed is defined too.
+    """
+    targets = {f"d{name}" for name in wrt}
+    made: dict[str, Definition] = {}
+    for definition in derived.program.definitions:
+        if with_forward or not definition.source:
+            made[definition.tensor.name] = definition
+    for definition in derived.backward:
+        made[definition.tensor.name] = definition
+    order = _needed(made, targets)
+    lines: list[Statement] = []
+    for name in order:
+        lines += statements(made[name], derived.lines.get(name))
+    return inline(lines, targets | _own(derived))
+
+
+def _own(derived: Derived) -> set[str]:
+    """Names that the user gave: these stay lines of their own."""
+    return {d.tensor.name for d in derived.program.definitions if d.source}
+
+
+def _needed(made: Mapping[str, Definition], targets: Collection[str]) -> list[str]:
+    """The definitions that the targets depend on, in the order in which they are made."""
+    wanted: set[str] = set()
+    stack = [name for name in targets if name in made]
+    while stack:
+        name = stack.pop()
+        if name in wanted:
+            continue
+        wanted.add(name)
+        stack.extend(tensor.name for tensor in tensors(made[name].body) if tensor.name in made)
+    return [name for name in made if name in wanted]
+
+
+def statements(definition: Definition, line: MatrixLine | None) -> list[Statement]:
+    """A definition as one matrix line, or as lines of index notation."""
+    name = definition.tensor.name
+    if line is not None:
+        return [Statement(name, name, line.text, True, definition)]
+    return index_statements(definition)
+
+
+def index_statements(definition: Definition) -> list[Statement]:
+    """Index notation: the sum stands outside the whole line, so inner sums become lines of their own."""
+    made: list[Statement] = []
+    name = definition.tensor.name
+    top = definition.body
+    terms = top.terms if isinstance(top, Add) else (top,)
+    single = len(terms) == 1
+
+    def own_line(node: Expr) -> Expr:
+        indices = tuple(sorted(free(node), key=lambda index: index.name))
+        tensor = Tensor(f"{name}_{len(made) + 1}".replace("_", "x"), tuple(i.extent for i in indices))
+        made.extend(index_statements(Definition(tensor, indices, node)))
+        return Access(tensor, indices)
+
+    def hoist(node: Expr) -> Expr | None:
+        return own_line(node) if isinstance(node, Sum) else None
+
+    new_terms = []
+    for term in terms:
+        number, core = _leading(term)
+        if isinstance(core, Sum) and single:
+            inner = replace(core.body, hoist)
+            new_terms.append(mul(number, *_flat(inner)))
+        else:
+            new_terms.append(replace(term, hoist))
+    body = add(*new_terms)
+    slots = ",".join(index.name for index in definition.indices)
+    target = f"{name}[{slots}]" if slots else name
+    return [*made, Statement(name, target, code(body), False, definition)]
+
+
+def _leading(term: Expr) -> tuple[Expr, Expr]:
+    """Numeric and outer factors of a product whose last factor is a sum, and that sum."""
+    if isinstance(term, Mul):
+        sums = [factor for factor in term.factors if isinstance(factor, Sum)]
+        if len(sums) == 1:
+            rest = [factor for factor in term.factors if factor is not sums[0]]
+            return mul(*rest), sums[0]
+    return ONE, term
+
+
+def _flat(e: Expr) -> tuple[Expr, ...]:
+    return e.factors if isinstance(e, Mul) else (e,)
+
+
+# ---- writing lines into the lines that use them ---------------------------------------------------
+
+
+def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement, ...]:
+    """Each matrix line that exactly one later matrix line uses once is written into it, while short."""
+    trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
+    uses = _count_uses(lines, trees)
+    result = {line.name: line for line in lines}
+    order = [line.name for line in lines]
+    for name in order:
+        if name in kept or name not in trees or len(uses.get(name, ())) != 1:
+            continue
+        (user,) = uses[name]
+        if user not in trees:
+            continue
+        new = _Replace(name, trees[name]).visit(_copy(trees[user]))
+        text = ast.unparse(new).replace("'", '"')
+        if len(user) + 3 + len(text) > LONGEST:
+            continue
+        trees[user] = ast.parse(text, mode="eval").body
+        old = result[user]
+        result[user] = Statement(old.name, old.target, text, True, old.definition)
+        for used, users in uses.items():
+            uses[used] = [user if u == name else u for u in users]
+        del result[name]
+    return tuple(result[name] for name in order if name in result)
+
+
+def _copy(node: ast.expr) -> ast.expr:
+    return ast.parse(ast.unparse(node), mode="eval").body
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, name: str, value: ast.expr) -> None:
+        self.name, self.value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.value if node.id == self.name else node
+
+
+def _count_uses(lines: Sequence[Statement], trees: Mapping[str, ast.expr]) -> dict[str, list[str]]:
+    """For each name the lines that use it, once for each use."""
+    uses: dict[str, list[str]] = {}
+    for line in lines:
+        if line.name in trees:
+            for node in ast.walk(trees[line.name]):
+                if isinstance(node, ast.Name):
+                    uses.setdefault(node.id, []).append(line.name)
+        else:
+            for tensor in tensors(line.definition.body):
+                uses.setdefault(tensor.name, []).extend([line.name] * 2)
+    return uses
