@@ -1,0 +1,1 @@
+"""The meaning of definitions, over exchangeable domains: the trusted core."""

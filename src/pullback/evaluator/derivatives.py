@@ -7,14 +7,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pullback.errors import NameProblem
 from pullback.evaluator.domain import Array, Domain
 from pullback.evaluator.dual import Dual, DualValue
 from pullback.evaluator.floats import Float64, Floats
 from pullback.evaluator.interpret import Interpreter
 from pullback.evaluator.partials import last_direction
-from pullback.expression import Definition
+from pullback.expression import Definition, Tensor, tensors
 
 V = TypeVar("V")
+
+ENTRIES = 64  # whose differences are taken in one evaluation
 
 
 def evaluate(
@@ -42,24 +45,147 @@ def jacobian(
     values: Mapping[str, Any],
     sizes: Mapping[str, int],
     domain: Domain[V],
-    x: str,
-    y: str,
+    x: Tensor | str,
+    y: Tensor | str,
 ) -> V:
     """∂y/∂x entry by entry: the axes of y first, then those of x."""
+    interpreter = Interpreter(domain, sizes, values, definitions)
     with np.errstate(all="ignore"):
-        return jacobian_in(Interpreter(domain, sizes, values, definitions), x, y)
+        return jacobian_in(interpreter, tensor_named(definitions, x), tensor_named(definitions, y))
 
 
-def jacobian_in(interpreter: Interpreter[V], x: str, y: str) -> V:
+def jacobian_in(interpreter: Interpreter[V], x: Tensor, y: Tensor) -> V:
     """∂y/∂x with the definitions and values that an interpreter holds."""
+    shape = tuple(interpreter.size(extent) for extent in x.shape)
+    tangent = _tangent(interpreter, x, y)
+    return interpreter.domain.restructure(tangent, last_direction(shape))
+
+
+def gradients(
+    definitions: Sequence[Definition],
+    values: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    domain: Domain[V],
+    wrt: Sequence[Tensor | str],
+    output: Tensor | str,
+    upstream: V | None = None,
+) -> dict[str, V]:
+    """The true gradient of Σ upstream * output by each tensor of `wrt`, one direction for each entry.
+
+    `upstream` has the shape of the output; None stands for ones (a scalar output has none).
+    """
+    interpreter = Interpreter(domain, sizes, values, definitions)
+    last = tensor_named(definitions, output)
+    with np.errstate(all="ignore"):
+        return {
+            x.name: gradient_in(interpreter, x, last, upstream)
+            for x in (tensor_named(definitions, name) for name in wrt)
+        }
+
+
+def gradient_in(interpreter: Interpreter[V], x: Tensor, y: Tensor, upstream: V | None) -> V:
+    """The gradient of Σ upstream * y by x, with what an interpreter holds."""
     domain = interpreter.domain
-    value = interpreter.tensor(x)
-    shape = _shape(interpreter, value)
-    dual: Dual[V] = Dual(domain, int(np.prod(shape, dtype=np.int64)))
-    inner = interpreter.beside(dual, {x: dual.seeded(value, len(shape))})
-    tangent = _tangent(inner, y, len(shape))
-    return domain.restructure(tangent, last_direction(shape))
+    tangent = _tangent(interpreter, x, y)
+    if upstream is not None:
+        tangent = domain.mul(tangent, upstream)
+    shape = tuple(interpreter.size(extent) for extent in x.shape)
+    return domain.restructure(domain.total(tangent, y.rank), last_direction(shape))
 
 
-def _shape(interpreter: Interpreter[V], value: V) -> tuple[int, ...]:
-    raise NotImplementedError
+def directional(
+    definitions: Sequence[Definition],
+    values: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    domain: Domain[V],
+    tangents: Mapping[str, V],
+) -> dict[str, V]:
+    """The derivative of every defined tensor along one direction, given by tangents of some tensors."""
+    dual: Dual[V] = Dual(domain, 1)
+    seeds = {}
+    for name, tangent in tangents.items():
+        rank = tensor_named(definitions, name).rank
+        seeds[name] = DualValue(values[name], domain.restructure(tangent, _one_direction(domain.lead, rank)))
+    inner = Interpreter(domain, sizes, values, definitions).beside(dual, seeds)
+    result = {}
+    with np.errstate(all="ignore"):
+        for definition in definitions:
+            if not definition.tensor.is_integer:
+                value = inner.tensor(definition.tensor.name)
+                result[definition.tensor.name] = domain.restructure(dual.tangent(value), lambda x: x[0])
+    return result
+
+
+def _one_direction(lead: int, rank: int) -> Any:
+    """Room for the axis of directions in front of every leading axis."""
+
+    def move(x: Array) -> Array:
+        return x.reshape((1,) * (1 + lead + rank - x.ndim) + x.shape)
+
+    return move
+
+
+def _tangent(interpreter: Interpreter[V], x: Tensor, y: Tensor) -> V:
+    """The tangents of y, one direction for each entry of x."""
+    value = interpreter.tensor(x.name)
+    shape = interpreter.domain.trailing(value, x.rank)
+    dual: Dual[V] = Dual(interpreter.domain, int(np.prod(shape, dtype=np.int64)))
+    inner = interpreter.beside(dual, {x.name: dual.seeded(value, x.rank)})
+    return dual.tangent(inner.tensor(y.name))
+
+
+def tensor_named(definitions: Sequence[Definition], name: Tensor | str) -> Tensor:
+    """The tensor of that name among those that the definitions define or read."""
+    if isinstance(name, Tensor):
+        return name
+    for definition in definitions:
+        for tensor in (definition.tensor, *tensors(definition.body)):
+            if tensor.name == name:
+                return tensor
+    raise NameProblem(f"no definition names the tensor {name}")
+
+
+def numeric_gradients(
+    definitions: Sequence[Definition],
+    values: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    wrt: Sequence[Tensor | str],
+    output: Tensor | str,
+    upstream: Floats | None = None,
+    step: float = 1e-3,
+) -> dict[str, Floats]:
+    """Central differences in float64, extrapolated twice (Richardson): they share nothing with duals."""
+    last = tensor_named(definitions, output)
+    result = {}
+    with np.errstate(all="ignore"):
+        for tensor in wrt:
+            x = tensor_named(definitions, tensor)
+            flat = np.asarray(values[x.name], dtype=np.float64).reshape(-1)
+            found = np.empty(flat.size)
+            for first in range(0, flat.size, ENTRIES):
+                count = min(ENTRIES, flat.size - first)
+                moved = _moved(flat, first, count, step).reshape(-1, *np.shape(values[x.name]))
+                domain = Float64()
+                domain.lead, domain.batch = 1, moved.shape[0]
+                out = Interpreter(domain, sizes, {**values, x.name: moved}, definitions).tensor(last.name)
+                loss = domain.total(out if upstream is None else out * upstream, last.rank)
+                loss = np.broadcast_to(loss, (moved.shape[0],)).reshape(count, 3, 2)
+                found[first : first + count] = _extrapolated(loss, step)
+            result[x.name] = found.reshape(np.shape(values[x.name]))
+    return result
+
+
+def _moved(flat: Floats, first: int, count: int, step: float) -> Floats:
+    """Copies of the values, each with one entry moved by ±h, for h = step, step/2, step/4."""
+    moves = step * np.array([[1, -1], [0.5, -0.5], [0.25, -0.25]])
+    copies = np.tile(flat, (count, 3, 2, 1))
+    for k in range(count):
+        copies[k, :, :, first + k] += moves
+    return copies
+
+
+def _extrapolated(loss: Floats, step: float) -> Floats:
+    """The derivative from losses[entry, which h, sign], extrapolated to h = 0."""
+    a, b, c = ((loss[:, k, 0] - loss[:, k, 1]) / (2 * step / 2**k) for k in range(3))
+    first, second = (4 * b - a) / 3, (4 * c - b) / 3
+    return np.asarray((16 * second - first) / 15)

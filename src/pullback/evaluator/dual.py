@@ -216,8 +216,10 @@ class Dual(Domain[DualValue[V]], Generic[V]):
         """The tangent, zeros made explicit."""
         if a.tangent is not None:
             return a.tangent
-        zero = self.base.number(Fraction(0))
-        return self.base.mul(zero, a.value)
+        shape = self.base.shape(a.value)
+        zero = np.zeros((), dtype=np.int64)
+        lead = (self.directions,) + (1,) * max(0, self.base.lead - len(shape))
+        return self.base.integers(np.broadcast_to(zero, lead + shape))
 
 
 def _diagonal(x: Array) -> Array:

@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pullback.errors import IndexProblem, InternalProblem, LimitProblem, NameProblem, ShapeProblem
+from pullback.errors import IndexProblem, InternalProblem, NameProblem, ShapeProblem
 from pullback.evaluator.contraction import contracted
-from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray
+from pullback.evaluator.domain import BoolArray, Domain, IntArray
 from pullback.evaluator.elements import operate
 from pullback.evaluator.named import (
     Axes,
@@ -22,7 +22,6 @@ from pullback.evaluator.named import (
     Plain,
     aligned,
     arranger,
-    collapsed,
     either,
     ranged,
     union,
@@ -54,7 +53,7 @@ from pullback.limits import MAX_CHECK_ELEMENTS, demand
 V = TypeVar("V")
 
 UNARY = frozenset(
-    "exp log log1p tanh sigmoid relu softplus gelu erf abs sign sin cos".split()
+    ["exp", "log", "log1p", "tanh", "sigmoid", "relu", "softplus", "gelu", "erf", "abs", "sign", "sin", "cos"]
 )
 BINARY = frozenset(("maximum", "minimum"))
 INTEGRAL = frozenset(("floordiv", "mod", "maximum", "minimum", "abs", "sign"))

@@ -1,0 +1,128 @@
+"""Random values of input tensors that respect what is declared about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pullback.errors import InternalProblem
+from pullback.evaluator.domain import Domain, IntArray
+from pullback.evaluator.exact import HighPrecision, Rational
+from pullback.evaluator.floats import Float64
+from pullback.evaluator.interpret import Interpreter
+from pullback.evaluator.primefield import PrimeField, Residues
+from pullback.evaluator.residues import P, Q
+from pullback.expression import Tensor
+
+V = TypeVar("V")
+
+POSITIVE = frozenset(("positive", "nonnegative"))
+
+
+def random_inputs(
+    tensors: Sequence[Tensor],
+    sizes: Mapping[str, int],
+    domain: Domain[V],
+    rng: np.random.Generator,
+    *,
+    positive: bool = False,
+) -> dict[str, Any]:
+    """A value of the domain for each tensor, int64 arrays for integer tensors.
+
+    Declared facts hold: positive and the like, symmetric, spd, invertible, lower_triangular, nonzero.
+    `positive` makes every value positive, for functions that need it without its being declared.
+    """
+    interpreter = Interpreter(domain, sizes, {})
+    values: dict[str, Any] = {}
+    for tensor in tensors:
+        shape = tuple(interpreter.size(extent) for extent in tensor.shape)
+        interpreter.room(shape)
+        if tensor.values is not None:
+            values[tensor.name] = rng.integers(0, interpreter.size(tensor.values), size=shape)
+        else:
+            values[tensor.name] = _drawn(tensor.facts, shape, domain, rng, positive)
+    return values
+
+
+def small_integers(
+    tensors: Sequence[Tensor],
+    sizes: Mapping[str, int],
+    rng: np.random.Generator,
+    trials: int | None = None,
+    largest: int = 1,
+) -> dict[str, IntArray]:
+    """Integers of at most `largest` in size, so that ties and zeros are met; facts hold.
+
+    With `trials` there is a leading axis of so many draws; integer tensors have none.
+    """
+    interpreter = Interpreter(Float64(), sizes, {})
+    lead = () if trials is None else (trials,)
+    values = {}
+    for tensor in tensors:
+        shape = tuple(interpreter.size(extent) for extent in tensor.shape)
+        if tensor.values is not None:
+            values[tensor.name] = rng.integers(0, interpreter.size(tensor.values), size=shape)
+        else:
+            values[tensor.name] = _small(tensor.facts, lead + shape, rng, largest)
+    return values
+
+
+def _small(facts: frozenset[str], shape: tuple[int, ...], rng: np.random.Generator, largest: int) -> IntArray:
+    a = rng.integers(-largest, largest + 1, size=shape)
+    if facts & POSITIVE:
+        return rng.integers(1, largest + 2, size=shape)
+    if "nonzero" in facts:
+        return np.where(a == 0, 1, a)
+    if "spd" in facts:
+        low = np.tril(a, -1) + np.eye(shape[-1], dtype=np.int64)
+        return np.asarray(low @ np.swapaxes(low, -1, -2))
+    if "symmetric" in facts:
+        return np.tril(a) + np.swapaxes(np.tril(a, -1), -1, -2)
+    if "invertible" in facts:
+        return np.tril(a, -1) + np.eye(shape[-1], dtype=np.int64)
+    if "lower_triangular" in facts:
+        return np.tril(a, -1) + np.eye(shape[-1], dtype=np.int64)
+    return a
+
+
+def _drawn(
+    facts: frozenset[str], shape: tuple[int, ...], domain: Domain[V], rng: np.random.Generator, positive: bool
+) -> V:
+    if not facts & {"spd", "symmetric", "lower_triangular", "invertible"}:
+        return _entries(shape, domain, rng, positive or bool(facts & POSITIVE))
+    a = _entries(shape, domain, rng, positive)
+    zero = domain.number(Fraction(0))
+    n = shape[-1]
+    below = np.tril(np.ones((n, n), dtype=bool), -1)
+    diagonal = np.eye(n, dtype=bool)
+    pivots = _entries(shape, domain, rng, True)
+    low = domain.select(below, a, domain.select(diagonal, pivots, zero))
+    turned = domain.restructure(low, lambda x: np.swapaxes(x, -1, -2))
+    if "lower_triangular" in facts:
+        return low
+    if "spd" in facts:
+        return domain.matmul(low, turned)
+    if "symmetric" in facts:
+        return domain.select(below, low, turned)
+    return domain.select(diagonal, domain.add(pivots, domain.integers(np.array(n))), a)
+
+
+def _entries(
+    shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generator, positive: bool
+) -> Any:
+    match domain:
+        case PrimeField():
+            p = rng.integers(1, P, size=(domain.batch, *shape))
+            return Residues(p * p % P if positive else p, rng.integers(1, Q, size=p.shape))
+        case Float64():
+            return rng.uniform(0.5, 2.0, size=shape) if positive else rng.normal(size=shape)
+        case Rational():
+            low = 1 if positive else -3
+            return domain.integers(rng.integers(low, 5, size=shape))
+        case HighPrecision():
+            whole = rng.integers(32, 128, size=shape) if positive else rng.integers(-128, 129, size=shape)
+            return domain.integers(whole) / 64
+    raise InternalProblem(f"no random values are known for {domain.name}")
