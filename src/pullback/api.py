@@ -1,0 +1,143 @@
+"""The objects in the user's hand: `derive`, `Derivation`, `Formula`, and what they can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from pullback import render
+from pullback.backward import Backward
+from pullback.derivation import Derived, Report, derive_program
+from pullback.emit import numpy_source
+from pullback.errors import NameProblem
+from pullback.expression import Tensor
+from pullback.formula import gradient_program
+from pullback.program import Program
+from pullback.reading import read_program
+from pullback.rewriting import Step
+from pullback.verify.results import check_derived
+
+Steps = Literal["all", "short", "none"]
+Shapes = Mapping[str, str | Sequence[str | int]]
+
+
+class Formula:
+    """The gradient with respect to one input: a program of the language whose last line is `dX = …`.
+
+    `str(formula)` may use the inputs, sizes, the forward program's intermediates and the upstream gradient.
+    """
+
+    def __init__(self, derived: Derived, wrt: Tensor) -> None:
+        self._derived = derived
+        self.wrt = wrt
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(str(line) for line in gradient_program(self._derived, [self.wrt.name]))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def __repr__(self) -> str:
+        return "; ".join(self.lines)
+
+
+class Derivation:
+    """A program's backward pass, with its steps. Results are checked before the first of them is shown."""
+
+    def __init__(self, unchecked: Derived) -> None:
+        self._unchecked = unchecked
+
+    @cached_property
+    def _checked(self) -> tuple[Derived, Report]:
+        return check_derived(self._unchecked)
+
+    @property
+    def program(self) -> Program:
+        return self._unchecked.program
+
+    @property
+    def derived(self) -> Derived:
+        """The finished derivation as data, each step with its status."""
+        return self._checked[0]
+
+    @property
+    def report(self) -> Report:
+        """What the checks found."""
+        return self._checked[1]
+
+    @cached_property
+    def gradients(self) -> dict[str, Formula]:
+        """Input -> formula of its gradient, in the order of the inputs."""
+        return {tensor.name: Formula(self.derived, tensor) for tensor in self.derived.wrt}
+
+    @property
+    def steps(self) -> list[Step]:
+        """Every recorded step, in the order of the backward pass."""
+        return [step for section in self.derived.sections for step in section.steps]
+
+    def _formulas(self) -> dict[str, tuple[str, ...]]:
+        return {name: formula.lines for name, formula in self.gradients.items()}
+
+    def text(
+        self, *, steps: Steps = "all", ascii: bool = False, sizes: Mapping[str, int] | None = None
+    ) -> str:
+        """The derivation for a terminal; with `sizes`, also the walk-through entry by entry."""
+        return render.text(self.derived, self.report, self._formulas(), steps=steps, ascii=ascii, sizes=sizes)
+
+    def latex(self, *, steps: Steps = "all", sizes: Mapping[str, int] | None = None) -> str:
+        return render.latex(self.derived, self.report, self._formulas(), steps=steps, sizes=sizes)
+
+    def markdown(self, *, steps: Steps = "all", sizes: Mapping[str, int] | None = None) -> str:
+        return render.markdown(self.derived, self.report, self._formulas(), steps=steps, sizes=sizes)
+
+    def json(self) -> str:
+        """The derivation as JSON text; the schema is in the documentation."""
+        return render.to_json(self.derived, self.report, self._formulas())
+
+    def emit(self, target: str = "numpy") -> str:
+        """Source code of the backward pass."""
+        if target != "numpy":
+            raise NameProblem(f"there is no target {target}", hint="the targets are: numpy")
+        return numpy_source(self.derived).text
+
+    def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Backward:
+        """The backward pass as a function. `sizes` gives sizes that no input shows."""
+        if backend != "numpy":
+            raise NameProblem(f"there is no backend {backend}", hint="the backends are: numpy")
+        return Backward(self.derived, sizes)
+
+    def __repr__(self) -> str:
+        return "\n".join(repr(formula) for formula in self.gradients.values())
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def _repr_latex_(self) -> str:
+        return self.latex(steps="none")
+
+
+def derive(
+    program: str,
+    shapes: Shapes | None = None,
+    *,
+    wrt: Sequence[str] | None = None,
+    integers: Mapping[str, Any] | None = None,
+    assume: Mapping[str, str] | None = None,
+    ranges: Mapping[str, str] | None = None,
+) -> Derivation:
+    """The backward pass of a program, derived element by element.
+
+    program: definitions, one a line or separated by `;`. shapes: `{"X": "N D"}`; integers: `{"t": ("B", "V")}`;
+    assume: `{"S": "spd"}`; ranges: `{"p": "H-R+1"}`; wrt: the inputs to differentiate by (default: every real one).
+    Raises `PullbackError` with place and hint for text that is no program.
+
+    >>> print(derive("Y = X @ W").gradients["W"])
+    dW = X.T @ dY
+    """
+    read = read_program(program, shapes=shapes, integers=integers, assume=assume, ranges=ranges)
+    return Derivation(derive_program(read, wrt))

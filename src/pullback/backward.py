@@ -1,0 +1,168 @@
+"""A compiled backward pass: it checks what it is given, runs, and checks what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pullback import limits
+from pullback.derivation import Derived
+from pullback.emit import Source, numpy_source, run_source
+from pullback.errors import DomainProblem, LimitProblem, NameProblem, ShapeProblem
+from pullback.expression import Expr, Tensor, sizes_in
+from pullback.sizes import evaluate_size, shape_text, size_text
+from pullback.emit.sizes_source import size_sources
+
+
+class Backward:
+    """`backward(inputs, upstream)` gives `{input: gradient}`; `source` is the code that runs.
+
+    inputs: name -> array of the declared shape, float32 or float64 (integers for an integer tensor),
+    contiguous or not. upstream: the gradient of the loss with respect to the output, an array of the
+    output's shape; for a scalar output a number that scales the gradients (default 1).
+    Raises `NameProblem`, `ShapeProblem`, `DomainProblem` or `LimitProblem` for inputs that do not fit.
+    """
+
+    def __init__(self, derived: Derived, sizes: Mapping[str, int] | None = None) -> None:
+        self._derived = derived
+        self._sizes = dict(sizes or {})
+        self._emitted: Source = numpy_source(derived)
+        self._function = run_source(self._emitted.text, self._emitted.function)
+        unknown = sorted(set(self._sizes) - set(derived.program.sizes))
+        if unknown:
+            raise NameProblem(
+                f"{unknown[0]} is not a size of the program",
+                hint=f"its sizes are {', '.join(derived.program.sizes) or 'all numbers'}",
+            )
+
+    @property
+    def source(self) -> str:
+        """The module's text."""
+        return self._emitted.text
+
+    def __call__(
+        self, inputs: Mapping[str, ArrayLike], upstream: ArrayLike | None = None
+    ) -> dict[str, NDArray[np.floating[Any]]]:
+        arrays = self._arrays(inputs)
+        sizes = self._solve(arrays)
+        scale = 1.0
+        if self._derived.upstream is not None:
+            arrays[self._derived.upstream.name] = self._upstream(upstream, sizes)
+        elif upstream is not None:
+            scale = float(np.asarray(upstream))
+        self._demand_room(sizes)
+        extra = {name: sizes[name] for name in self._emitted.sizes}
+        result = self._function(*(arrays[name] for name in self._emitted.parameters), **extra)
+        gradients = result if isinstance(result, tuple) else (result,)
+        return {
+            name: self._finish(name, gradient, arrays, sizes, scale)
+            for name, gradient in zip(self._emitted.results, gradients, strict=True)
+        }
+
+    def _arrays(self, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+        result = {}
+        for tensor in self._derived.program.inputs:
+            if tensor.name not in inputs:
+                if tensor.name not in self._emitted.parameters:
+                    continue
+                raise NameProblem(
+                    f"the input {tensor.name} is missing",
+                    hint=f"pass {tensor.name}: an array of shape {shape_text(tensor.shape)}",
+                )
+            array = np.asarray(inputs[tensor.name])
+            kinds = "iu" if tensor.is_integer else "fiu"
+            if array.dtype.kind not in kinds:
+                expected = "integers" if tensor.is_integer else "float32 or float64"
+                raise DomainProblem(f"{tensor.name} holds {array.dtype}, where {expected} is expected")
+            if not tensor.is_integer and array.dtype.kind != "f":
+                array = array.astype(np.float64)
+            if array.ndim != tensor.rank:
+                raise ShapeProblem(
+                    f"{tensor.name} has {array.ndim} axes, where its shape is {shape_text(tensor.shape)}"
+                )
+            result[tensor.name] = array
+        return result
+
+    def _solve(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+        """The value of every size, from the shapes; contradictions are shape problems."""
+        sizes = dict(self._sizes)
+        present = [t for t in self._derived.program.inputs if t.name in arrays]
+        for name, source in size_sources(present).items():
+            sizes.setdefault(name, source.value(arrays[source.tensor].shape))
+        for tensor in present:
+            for axis, extent in enumerate(tensor.shape):
+                found = arrays[tensor.name].shape[axis]
+                if sizes_in(extent) <= set(sizes) and evaluate_size(extent, sizes) != found:
+                    known = ", ".join(f"{n} = {sizes[n]}" for n in sorted(sizes_in(extent))) or "fixed"
+                    raise ShapeProblem(
+                        f"axis {axis} of {tensor.name} has size {found}, where "
+                        f"{size_text(extent)} = {evaluate_size(extent, sizes)} is expected ({known})"
+                    )
+            self._check_range(tensor, arrays[tensor.name], sizes)
+        missing = sorted(set(self._emitted.sizes) - set(sizes))
+        if missing:
+            raise ShapeProblem(
+                f"no input shows the size {missing[0]}",
+                hint=f"compile(sizes={{'{missing[0]}': …}})",
+            )
+        return sizes
+
+    @staticmethod
+    def _check_range(tensor: Tensor, array: NDArray[Any], sizes: Mapping[str, int]) -> None:
+        if tensor.values is None or not array.size or not sizes_in(tensor.values) <= set(sizes):
+            return
+        top = evaluate_size(tensor.values, sizes)
+        if array.min() < 0 or array.max() >= top:
+            raise DomainProblem(
+                f"{tensor.name} holds {array.min()}..{array.max()}, where 0..{top - 1} is expected"
+            )
+
+    def _upstream(self, upstream: ArrayLike | None, sizes: Mapping[str, int]) -> NDArray[Any]:
+        tensor = self._derived.upstream
+        assert tensor is not None
+        if upstream is None:
+            raise NameProblem(
+                f"the output {self._derived.program.output.name} is not a scalar, so its gradient is needed",
+                hint=f"pass upstream={tensor.name}, an array of shape {shape_text(tensor.shape)}",
+            )
+        array = np.asarray(upstream)
+        if array.dtype.kind != "f":
+            array = array.astype(np.float64)
+        expected = _concrete(tensor.shape, sizes)
+        if array.shape != expected:
+            raise ShapeProblem(f"{tensor.name} has shape {array.shape}, where {expected} is expected")
+        return array
+
+    def _demand_room(self, sizes: Mapping[str, int]) -> None:
+        for definition in (*self._derived.program.definitions, *self._derived.backward):
+            shape = definition.tensor.shape
+            if all(sizes_in(extent) <= set(sizes) for extent in shape):
+                count = int(np.prod([float(evaluate_size(e, sizes)) for e in shape], initial=1.0))
+                if count > limits.MAX_ELEMENTS:
+                    raise LimitProblem(
+                        f"{definition.tensor.name} would hold {count:,} numbers, "
+                        f"where at most {limits.MAX_ELEMENTS:,} are accepted"
+                    )
+
+    def _finish(
+        self,
+        name: str,
+        gradient: Any,
+        arrays: Mapping[str, NDArray[Any]],
+        sizes: Mapping[str, int],
+        scale: float,
+    ) -> NDArray[np.floating[Any]]:
+        tensor = self._derived.program.by_name[name]
+        dtype = arrays[name].dtype if name in arrays else np.float64
+        shape = arrays[name].shape if name in arrays else _concrete(tensor.shape, sizes)
+        array = np.asarray(gradient, dtype=dtype)
+        if array.shape != shape:
+            array = np.broadcast_to(array, shape).copy()
+        return array if scale == 1.0 else array * dtype.type(scale)
+
+
+def _concrete(shape: Sequence[Expr], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(evaluate_size(extent, sizes) for extent in shape)
