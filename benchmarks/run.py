@@ -22,6 +22,7 @@ import numpy as np
 
 import pullback
 from pullback.derivation import derive_program
+from pullback.reading import read_program
 
 LINEAR = "Y = X @ W"
 SHAPES = {"X": "N D", "W": "D M"}
@@ -59,13 +60,9 @@ def interleaved(actions: list[Callable[[], object]], rounds: int) -> list[float]
 # ---- deriving ------------------------------------------------------------------------------
 
 
-def read(program: str, shapes: dict[str, str]) -> object:
-    return pullback.reading.read(program, shapes)
-
-
 def deriving() -> Iterator[Row]:
     def steps() -> object:
-        return derive_program(read(LINEAR, SHAPES)).sections
+        return derive_program(read_program(LINEAR, shapes=SHAPES)).sections
 
     def checked() -> object:
         return pullback.derive(LINEAR, SHAPES).report
@@ -87,7 +84,7 @@ def chains() -> Iterator[Row]:
     per_layer: dict[int, float] = {}
     for layers, rounds in ((10, 10), (100, 5), (1000, 1)):
         program, shapes = chain(layers)
-        times = [seconds(lambda: derive_program(read(program, shapes))) for _ in range(rounds)]  # noqa: B023
+        times = [seconds(lambda: derive_program(read_program(program, shapes=shapes))) for _ in range(rounds)]  # noqa: B023
         per_layer[layers] = statistics.median(times) / layers
         yield Row(f"derive a chain of {layers:,} linear layers, a layer", per_layer[layers] * 1e3, "ms")
     yield Row("time a layer at L = 1,000 over that at L = 100", per_layer[1000] / per_layer[100], "×", 1.5)
