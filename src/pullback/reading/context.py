@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection
 from fractions import Fraction
+from itertools import count
 from typing import Final
 
-from pullback.errors import NameProblem, Place, PullbackError, nearest
+from pullback.errors import LimitProblem, NameProblem, Place, PullbackError, nearest
 from pullback.expression import Definition, Element, Expr, Index, Num, Size, Tensor, free, num
 from pullback.functions import FUNCTIONS
 from pullback.limits import MAX_RANK, demand
@@ -58,6 +59,14 @@ class Context:
         self.tensors[tensor.name] = tensor
         self.reserved.add(tensor.name)
 
+    def rename(self, name: str, *, fresh: bool) -> None:
+        """What the tensor of the next line that defines `name` is called: `name`, or a fresh variant."""
+        self.renamed.pop(name, None)
+        if fresh:
+            k = next(k for k in count(2) if f"{name}{k}" not in self.taken)
+            self.renamed[name] = f"{name}{k}"
+            self.taken.add(f"{name}{k}")
+
     def know_size(self, name: str) -> None:
         self.sizes.add(name)
         self.reserved.add(name)
@@ -76,7 +85,8 @@ class Context:
                 return Size(name)
             near = nearest(name, self.sizes)
             what = "a tensor, not a size" if name in self.tensors else "not a known size"
-            raise NameProblem(f"`{name}` is {what}", hint=near or "sizes come from declared shapes: X: [N, D]")
+            hint = near or "sizes come from declared shapes: X: [N, D]"
+            raise NameProblem(f"`{name}` is {what}", hint=hint)
 
         try:
             return size_expression(node, symbol)
@@ -140,3 +150,10 @@ class Context:
     def plain(self, value: Value) -> Value:
         """The argument of something nonlinear: a contraction gets a name."""
         return self.introduce(value) if value.contracts or value.operator else value
+
+
+def bounded(e: Expr) -> Expr:
+    """A folded number stays within bounds, however powers are nested."""
+    if isinstance(e, Num) and max(abs(e.value.numerator), e.value.denominator).bit_length() > MAX_NUMBER_BITS:
+        raise LimitProblem("a number grows too large", hint="use smaller exponents")
+    return e

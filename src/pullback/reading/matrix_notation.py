@@ -5,8 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from pullback.errors import DomainProblem, LimitProblem, NameProblem, PullbackError, ShapeProblem, SyntaxProblem
-from pullback.errors import nearest
+from pullback.errors import (
+    DomainProblem,
+    LimitProblem,
+    NameProblem,
+    PullbackError,
+    ShapeProblem,
+    SyntaxProblem,
+    nearest,
+)
 from pullback.expression import (
     MINUS_ONE,
     ONE,
@@ -24,7 +31,7 @@ from pullback.expression import (
 from pullback.limits import MAX_EXPONENT
 from pullback.reading.arguments import Arguments, Entry
 from pullback.reading.arrangement import TABLE as ARRANGEMENT
-from pullback.reading.context import CONSTANTS, MAX_NUMBER_BITS, Context
+from pullback.reading.context import CONSTANTS, Context, bounded
 from pullback.reading.convolution import TABLE as CONVOLUTION
 from pullback.reading.indexing import subscript
 from pullback.reading.linear import TABLE as LINEAR
@@ -72,11 +79,12 @@ class MatrixNotation:
                 return self._call(name, node)
             case ast.Subscript():
                 return subscript(self.context, node)
-        raise SyntaxProblem("a value is expected here", hint="a list stands only where a shape or axes are meant")
+        hint = "a list stands only where a shape or axes are meant"
+        raise SyntaxProblem("a value is expected here", hint=hint)
 
     def _constant(self, node: ast.Constant) -> Value:
         if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
-            what = "a text" if isinstance(node.value, str) else f"`{node.value}`"
+            what = "a text" if isinstance(node.value, str) else f"`{node.value!r}`"
             raise SyntaxProblem(f"{what} is not a value", hint="numbers, names and functions of the language")
         return scalar(self.context.number(node))
 
@@ -95,11 +103,10 @@ class MatrixNotation:
         entry = TABLE.get(name)
         if entry is None:
             near = nearest(name, TABLE)
-            what = f"`{name}` is a tensor, not a function" if name in self.context.tensors else (
-                f"unknown function `{name}`"
-            )
-            hint = f"{near}, which is the nearest that exists" if near else "the functions are " + ", ".join(TABLE)
-            raise self.context.at(node, NameProblem(what, hint=near and near or hint))
+            known = name in self.context.tensors
+            what = f"`{name}` is a tensor, not a function" if known else f"unknown function `{name}`"
+            hint = TABLE[near].signature(near) if near else "the functions are " + ", ".join(TABLE)
+            raise self.context.at(node, NameProblem(what, hint=hint))
         return entry.build(Arguments(self.context, name, entry, node))
 
     # ---- operations ---------------------------------------------------------------------
@@ -150,7 +157,7 @@ class MatrixNotation:
             parts.append(self.context.plain(value) if divides else value)
 
         def build(*factors: Expr) -> Expr:
-            return _bounded(
+            return bounded(
                 mul(*(power(f, MINUS_ONE) if b else f for f, b in zip(factors, below, strict=True)))
             )
 
@@ -180,7 +187,7 @@ class MatrixNotation:
         def build(b: Expr, e: Expr) -> Expr:
             if b is ZERO and isinstance(e, Num) and e.value < 0:
                 raise self.context.at(node, DomainProblem("division by zero"))
-            return _bounded(power(b, e))
+            return bounded(power(b, e))
 
         linear = isinstance(n, Num) and n.value.denominator == 1 and n.value > 0
         return elementwise(parts, build, "**", linear=linear)
@@ -189,11 +196,5 @@ class MatrixNotation:
         parts = [self.context.plain(self.context.operand(part)) for part in (node.left, node.right)]
         return elementwise(parts, lambda a, b: call(function, a, b), "//", linear=False)
 
-
-def _bounded(e: Expr) -> Expr:
-    """A folded number stays within bounds, however powers are nested."""
-    if isinstance(e, Num) and max(abs(e.value.numerator), e.value.denominator).bit_length() > MAX_NUMBER_BITS:
-        raise LimitProblem("a number grows too large", hint="use smaller exponents")
-    return e
 
 

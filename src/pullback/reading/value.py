@@ -68,9 +68,8 @@ def broadcast_shapes(left: Sequence[Expr], right: Sequence[Expr], what: str) -> 
 def broadcast_at(shape: Sequence[Expr], result: Sequence[Expr], at: At) -> At:
     """The indices of an operand of `shape` at the indices `at` of the broadcast result."""
     offset = len(result) - len(shape)
-    return tuple(
-        ZERO if own is ONE and result[offset + k] is not ONE else at[offset + k] for k, own in enumerate(shape)
-    )
+    pairs = zip(shape, result[offset:], at[offset:], strict=True)
+    return tuple(ZERO if own is ONE and meets is not ONE else index for own, meets, index in pairs)
 
 
 def elementwise(operands: Sequence[Value], build: Callable[..., Expr], what: str, *, linear: bool) -> Value:
