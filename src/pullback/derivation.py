@@ -24,7 +24,14 @@ from pullback.naming import Names
 from pullback.operators import OPERATORS
 from pullback.program import Program, upstream_of
 from pullback.rewriting import MatrixLine, Section, Step
-from pullback.rulebooks.algebra import Key, element_key, functions_in, materialise, operators_in
+from pullback.rulebooks.algebra import (
+    Key,
+    Known,
+    functions_in,
+    known_operators,
+    materialise,
+    operators_in,
+)
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
 
@@ -82,7 +89,7 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
         gradients[program.output] = upstream
     received: dict[Tensor, list[Contribution]] = {tensor: [] for tensor in consumers}
     backward: list[Definition] = []
-    known: dict[Key, Definition] = {definition_key(d): d for d in program.definitions if is_operator(d)}
+    known = known_operators(program.definitions)
     sections: list[Section] = []
     jacobians: list[Jacobian] = []
     lines = _forward_lines(program)
@@ -180,21 +187,13 @@ def _settle(
     gradient: Tensor,
     target: tuple[Index, ...],
     parts: list[Contribution],
-    known: dict[Key, Definition],
+    known: dict[Key, Known],
     names: Names,
 ) -> list[Definition]:
     """The gradient of one tensor: its shares added up, with operators read through named intermediates."""
     value = simplest(add(*(part.value for part in parts))) if parts else ZERO
     value, made = materialise(value, known, names.new)
     return [*made, Definition(gradient, target, value)]
-
-
-def is_operator(definition: Definition) -> bool:
-    return bool(operators_in(definition.body))
-
-
-def definition_key(definition: Definition) -> Key:
-    return element_key(definition.body, definition.indices)
 
 
 def _forward_lines(program: Program) -> dict[str, MatrixLine]:

@@ -270,7 +270,7 @@ def _along(e: Element) -> Form:
     """softmax along one index: the output carries the index of the place where it is read."""
     renaming: dict[Index, Expr] = {}
     for bound, at in zip(e.binders[0], e.at, strict=True):
-        if not isinstance(at, Index) or at in free(e.bodies[0]):
+        if not isinstance(at, Index) or at in free(e.bodies[0]) - set(e.binders[0]):
             raise NoMatrixForm
         renaming[bound] = at
     child = lift(substitute(e.bodies[0], renaming))
@@ -282,7 +282,8 @@ def _along(e: Element) -> Form:
 
 def _square(e: Element) -> Form:
     i, j = e.at
-    if not (isinstance(i, Index) and isinstance(j, Index)) or {i, j} & free(e.bodies[0]):
+    batch = free(e.bodies[0]) - set(e.binders[0])
+    if not (isinstance(i, Index) and isinstance(j, Index)) or {i, j} & batch:
         raise NoMatrixForm
     if i is j:
         inner = (i, Index(i.name + "_", i.extent))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from pullback.expression import (
@@ -75,7 +76,7 @@ def _sum_key(indices: tuple[Index, ...], body: Expr, bound: dict[Index, str]) ->
     return f"Σ{len(indices)}(" + "*".join(sorted(_key(f, numbered) for f in factors)) + ")"
 
 
-def _first_seen(e: Expr, wanted: Iterable[Index], order: dict[Index, None]) -> None:
+def _first_seen(e: Expr, wanted: Collection[Index], order: dict[Index, None]) -> None:
     if isinstance(e, Index) and e in wanted:
         order.setdefault(e)
     for child in children(e):
@@ -164,34 +165,69 @@ def _as_power(node: Pow, body: Pow, access: Access) -> Expr | None:
     return power(access, Num(k)) if k.denominator == 1 and abs(k) <= 3 else None
 
 
-def materialise(e: Expr, known: dict[Key, Definition], new_name: Callable[[str], str]) -> tuple[Expr, list[Definition]]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A tensor whose definition is one operator: which slot holds which batch index or output place."""
+
+    tensor: Tensor
+    slots: tuple[tuple[bool, int], ...]  # (is a batch index, its number)
+
+    def read(self, batch: tuple[Index, ...], at: tuple[Expr, ...]) -> Access:
+        return Access(self.tensor, tuple(batch[k] if is_batch else at[k] for is_batch, k in self.slots))
+
+
+def known_operators(definitions: Iterable[Definition]) -> dict[Key, Known]:
+    """The definitions whose whole right side is an operator read at their own indices."""
+    found: dict[Key, Known] = {}
+    for definition in definitions:
+        e = definition.body
+        if not isinstance(e, Element):
+            continue
+        batch = _batch(e)
+        places = {index: (True, k) for k, index in enumerate(batch)}
+        places |= {index: (False, k) for k, index in enumerate(e.at) if isinstance(index, Index)}
+        if set(places) == set(definition.indices) and len(places) == len(batch) + len(e.at):
+            slots = tuple(places[index] for index in definition.indices)
+            found.setdefault(_element_key(e, batch), Known(definition.tensor, slots))
+    return found
+
+
+def materialise(e: Expr, known: dict[Key, Known], new_name: Callable[[str], str]) -> tuple[Expr, list[Definition]]:
     """Every operator element read through a definition of its own, so that it is computed once."""
     made: list[Definition] = []
 
     def change(node: Expr) -> Expr | None:
         if not isinstance(node, Element):
             return None
-        batch = tuple(sorted(_batch(node), key=lambda index: index.name))
-        names = {index.name for index in batch}
-        at = tuple(_free_index(binder, names) for binder in _output_ranges(node))
-        template = Element(node.operator, at, node.binders, node.bodies, node.attributes)
-        indices = (*batch, *at)
-        k = f"{[f'{i.name}:{show(i.extent)}' for i in batch]}{key(template)}"
+        batch = _batch(node)
+        k = _element_key(node, batch)
         if k not in known:
-            shape = tuple(index.extent for index in indices)
-            definition = Definition(Tensor(new_name(node.operator), shape), indices, template)
-            known[k] = definition
-            made.append(definition)
-        return Access(known[k].tensor, (*batch, *node.at))
+            names = {index.name for index in batch}
+            at = tuple(_free_index(binder, names) for binder in _output_ranges(node))
+            template = Element(node.operator, at, node.binders, node.bodies, node.attributes)
+            indices = (*batch, *at)
+            tensor = Tensor(new_name(node.operator), tuple(index.extent for index in indices))
+            made.append(Definition(tensor, indices, template))
+            slots = [(True, n) for n in range(len(batch))] + [(False, n) for n in range(len(at))]
+            known[k] = Known(tensor, tuple(slots))
+        return known[k].read(batch, node.at)
 
     return replace(e, change), made
 
 
-def _batch(node: Element) -> set[Index]:
-    found: set[Index] = set()
+def _element_key(e: Element, batch: tuple[Index, ...]) -> Key:
+    """The same for elements of one operator of the same function, whatever the place and the batch indices' names."""
+    named = {index: f"@{k}:{show(index.extent)}" for k, index in enumerate(batch)}
+    return _key(Element(e.operator, (), e.binders, e.bodies, e.attributes), named)
+
+
+def _batch(node: Element) -> tuple[Index, ...]:
+    """The free indices of the bodies, in the order of reading."""
+    found: dict[Index, None] = {}
     for binder, body in zip(node.binders, node.bodies, strict=True):
-        found |= free(body) - set(binder)
-    return found
+        outside = free(body) - set(binder)
+        _first_seen(body, outside, found)
+    return tuple(found)
 
 
 def _output_ranges(node: Element) -> tuple[Index, ...]:
@@ -223,14 +259,6 @@ def tidy(e: Expr) -> Expr:
 
     return replace(e, change)
 
-
-
-def element_key(e: Expr, indices: tuple[Index, ...]) -> Key:
-    """The key under which `materialise` finds a definition whose whole right side is an operator."""
-    if not isinstance(e, Element):
-        return f"not an operator {key(e)}"
-    batch = [index for index in indices if index in _batch(e)]
-    return f"{[f'{i.name}:{show(i.extent)}' for i in batch]}{key(e)}"
 
 
 def operators_in(e: Expr) -> list[str]:

@@ -12,11 +12,14 @@ from pullback.expression import (
     Expr,
     Index,
     Mul,
+    Num,
     Sum,
     add,
     bracket,
     free,
+    fresh,
     mul,
+    replace,
     substitute,
     total,
     walk,
@@ -128,6 +131,38 @@ def _split_of(factor: Expr, function: str, e: Sum) -> tuple[Index, Expr, Expr] |
         case Bracket("==", Call(name, (Index() as k, c)), value) if name == function:
             if k in e.indices and k not in free(value) and k not in free(c):
                 return k, c, value
+    return None
+
+
+def split_range(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k f(k // c, k % c) = Σ_a Σ_b f(a, b), where k runs over 0 .. c·A-1."""
+    if not isinstance(e, Sum):
+        return None
+    for k in e.indices:
+        found = [n for n in walk(e.body) if isinstance(n, Call) and n.arguments and n.arguments[0] is k]
+        divisors = {n.arguments[1] for n in found if n.function in ("floordiv", "mod")}
+        if len(divisors) != 1:
+            continue
+        (c,) = divisors
+        size = divide(k.extent, c)
+        if size is None or free(c):
+            continue
+        taken = {index.name for index in free(e.body)} | {index.name for index in e.indices}
+        a, b = fresh(Index(k.name, size), taken), fresh(Index(k.name, c), taken)
+        split = {Call("floordiv", (k, c)): a, Call("mod", (k, c)): b}
+        body = replace(e.body, split.get)
+        if k not in free(body):
+            indices = [i for index in e.indices for i in ((a, b) if index is k else (index,))]
+            return total(indices, body), f"{k.name} = {show(add(mul(c, a), b))}, for every {a.name} and {b.name}"
+    return None
+
+
+def single_value(e: Expr) -> tuple[Expr, str] | None:
+    """[i = 0] = 1, where i takes no value but 0"""
+    match e:
+        case Bracket("==", Index(_, size), Num(value)) | Bracket("==", Num(value), Index(_, size)):
+            if size is ONE and value == 0:
+                return ONE, ""
     return None
 
 
@@ -246,7 +281,9 @@ OPEN = (
 )
 COLLAPSE = Rule("collapse", collapse)
 DELTA = (
+    Rule("one value", single_value),
     COLLAPSE,
+    Rule("split the range", split_range),
     Rule("divide and remainder", divide_and_remainder),
     Rule("unsplit", unsplit),
     Rule("shift", shift),
