@@ -6,7 +6,7 @@ arithmetic are exact 64-bit integers whatever the domain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
@@ -64,7 +64,8 @@ class Interpreter(Generic[V]):
     """Evaluates expressions given sizes, values of tensors, and definitions of further tensors.
 
     `values` holds values of the domain, and int64 arrays for integer tensors. A tensor that is defined
-    is evaluated when it is first read; a given value wins over a definition. `outer` supplies the rest.
+    is evaluated when it is first read; a given value wins over a definition. `outer` supplies
+    the rest: tensors without a definition, and those whose definition is not `local`.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class Interpreter(Generic[V]):
         values: Mapping[str, V | IntArray],
         definitions: Sequence[Definition] = (),
         outer: Callable[[str], Any] | None = None,
+        local: Collection[str] | None = None,
     ) -> None:
         self.domain = domain
         self.sizes = sizes
         self.outer = outer
         self.definitions = {d.tensor.name: d for d in definitions}
+        self.local = {n: d for n, d in self.definitions.items() if local is None or n in local}
         self.tensors: dict[str, Any] = dict(values)
         self._fields: dict[Expr, Named[V]] = {}
         self._plain: dict[Expr, Plain[IntArray]] = {}
@@ -91,8 +94,8 @@ class Interpreter(Generic[V]):
     def tensor(self, name: str) -> Any:
         """The value of a tensor, evaluated from its definition if need be."""
         if name not in self.tensors:
-            if name in self.definitions:
-                for definition in needed(name, self.definitions, self.tensors):
+            if name in self.local:
+                for definition in needed(name, self.local, self.tensors):
                     self.tensors[definition.tensor.name] = self.define(definition)
             elif self.outer is not None:
                 self.tensors[name] = self.outer(name)
@@ -103,8 +106,10 @@ class Interpreter(Generic[V]):
     def beside(self, domain: Domain[Any], seeds: Mapping[str, Any]) -> Interpreter[Any]:
         """The same world over dual numbers, where the seeds carry tangents."""
         moving = dependents(self.definitions, set(seeds))
-        definitions = [self.definitions[name] for name in self.definitions if name in moving]
-        return Interpreter(domain, self.sizes, seeds, definitions, lambda name: lifted(self.tensor(name)))
+        definitions = tuple(self.definitions.values())
+        return Interpreter(
+            domain, self.sizes, seeds, definitions, lambda name: lifted(self.tensor(name)), moving
+        )
 
     def define(self, definition: Definition) -> Any:
         """The value of a defined tensor, with its shape checked against the range of the indices."""
