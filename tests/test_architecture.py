@@ -99,6 +99,16 @@ def resolve(dotted: str, known: set[str]) -> str | None:
     return None
 
 
+class Running(ast.NodeTransformer):
+    """A tree without what only a type checker sees."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        match node.test:
+            case ast.Name(id="TYPE_CHECKING"):
+                return node.orelse
+        return self.generic_visit(node)
+
+
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -146,16 +156,18 @@ def may_import(path: str, here: tuple[int, int], other: str, there: tuple[int, i
 
 
 def check_cycles(root: Path) -> Problems:
-    """No file imports itself by way of others."""
+    """No file imports itself by way of others; an import for types alone is none at run time."""
     trees = modules(root)
-    edges = {path: {other for _, other in imported(tree, path, set(trees))} for path, tree in trees.items()}
-    done: set[str] = set()
+    running = {path: Running().visit(ast.parse(ast.unparse(tree))) for path, tree in trees.items()}
+    edges = {path: {other for _, other in imported(tree, path, set(trees))} for path, tree in running.items()}
+    left = set(edges)
     while True:
-        free = {path for path, others in edges.items() if path not in done and others <= done | {path}}
+        # Whoever imports nothing that is left, or is imported by nothing that is left, is in no circle.
+        wanted = {other for path in left for other in edges[path] - {path}}
+        free = {path for path in left if not (edges[path] - {path}) & left or path not in wanted}
         if not free:
-            break
-        done |= free
-    return [f"{path} is in an import circle" for path in sorted(set(edges) - done)]
+            return [f"{path} is in an import circle" for path in sorted(left)]
+        left -= free
 
 
 def check_hidden_imports(root: Path) -> Problems:
@@ -309,6 +321,8 @@ SOUND = {
     "limits.py": "from pullback.errors import PullbackError\n",
     "emit/numpy.py": "def f(text):\n    exec(compile(text, 'x', 'exec'))\n",
     "verify/a.py": "def f():\n    import torch\n    from pullback.nothing import x\n",
+    "verify/b.py": "from pullback.verify.c import C\n",
+    "verify/c.py": "if TYPE_CHECKING:\n    from pullback.verify.b import B\n",
     "cli.py": "from pullback.emit import numpy\nimport re\nre.compile('x')\n",
     "api.py": 'def f():\n    """' + "\n    text\n" * MAX_FUNCTION + '"""\n    return 1\n',
 }
