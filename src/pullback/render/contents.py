@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from pullback.derivation import Derived, Report
-from pullback.expression import Access, Bracket, Equation, Expr, Index, Num, Partial, free, walk
+from pullback.expression import (
+    Access,
+    Bracket,
+    Definition,
+    Equation,
+    Expr,
+    Partial,
+    walk,
+)
+from pullback.notation import left_side
+from pullback.program import Program as ForwardProgram
 from pullback.render.costs import jacobian_paragraph
 from pullback.render.page import (
     Block,
@@ -19,11 +29,19 @@ from pullback.render.page import (
     Row,
     Shape,
     Source,
+    Words,
     whole,
 )
-from pullback.render.remarks import contraction, is_partial, meaning_of_upstream, rule_of_thumb
+from pullback.render.remarks import (
+    contraction,
+    counts_from_zero,
+    is_partial,
+    meaning_of_upstream,
+    rule_of_thumb,
+    target_of,
+)
 from pullback.render.walkthrough import fits, walkthrough
-from pullback.rewriting import Section, Step
+from pullback.rewriting import MatrixLine, Section, Step
 
 Detail = Literal["all", "short", "none"]
 Formulas = Mapping[str, Sequence[str]]
@@ -38,6 +56,7 @@ TITLES: Final = {
     "shape": "Shapes",
 }
 STARTS: Final = frozenset(("definition", "chain rule", "substitute", "matrix form", "shape"))
+LONGEST_TITLE: Final = 60
 DELTA: Final = "Kronecker delta"
 
 
@@ -59,7 +78,7 @@ def contents(
         blocks += _walkthrough(derived, sizes)
     blocks += _remarks(derived)
     blocks += _checks(derived, report, steps)
-    return Page(tuple(blocks), not _counts_from_zero(derived), ranks(derived))
+    return Page(tuple(blocks), not counts_from_zero(derived), ranks(derived))
 
 
 def ranks(derived: Derived) -> tuple[tuple[str, int], ...]:
@@ -73,26 +92,40 @@ def ranks(derived: Derived) -> tuple[tuple[str, int], ...]:
 def _opening(derived: Derived) -> list[Block]:
     program = derived.program
     lines = _source_lines(derived)
-    names = ", ".join(tensor.name for tensor in derived.wrt)
-    title = f"Backward pass of {lines[0]}" if len(lines) == 1 and len(lines[0]) <= 60 else "Backward pass"
-    blocks: list[Block] = [Heading(1, (title,)), Program(lines, given=True), Paragraph(_shapes(derived))]
+    short = len(lines) == 1 and len(lines[0]) <= LONGEST_TITLE
+    title: Words = ("Backward pass of ", Source(lines[0])) if short else ("Backward pass",)
+    rows = tuple(Row(line_of(d.source.strip(), {d.tensor.name: d})) for d in written(program))
+    blocks: list[Block] = [Heading(1, title), Program(lines, rows, given=True), Paragraph(_shapes(derived))]
     if derived.upstream is not None:
-        y = program.output
-        gradient: Piece = Equation(whole(derived.upstream.name), Partial(whole("L"), whole(y.name)))
-        words = (gradient, " is given, for a scalar loss L; a gradient has the shape of what it belongs to.")
-        blocks.append(Paragraph(words))
-    else:
-        loss = program.output.name
-        last = derived.wrt[-1].name if derived.wrt else ""
-        gradient = Equation(whole(f"d{last}"), Partial(whole(loss), whole(last)))
-        words = (whole(loss), " is the loss; ", gradient, f" and so on for {names}.")
-        blocks.append(Paragraph(words if len(derived.wrt) > 1 else (whole(loss), " is the loss; ", gradient, ".")))
+        gradient = Equation(whole(derived.upstream.name), Partial(whole("L"), whole(program.output.name)))
+        rest = " is given, for a scalar loss L; a gradient has the shape of what it belongs to."
+        blocks.append(Paragraph((gradient, rest)))
+    elif derived.wrt:
+        loss, first = program.output.name, derived.wrt[0].name
+        gradient = Equation(whole(f"d{first}"), Partial(whole(loss), whole(first)))
+        rest = ", and likewise for the others." if len(derived.wrt) > 1 else "."
+        blocks.append(Paragraph((whole(loss), " is the loss; ", gradient, rest)))
     return blocks
 
 
 def _source_lines(derived: Derived) -> tuple[str, ...]:
     """The definitions as their author wrote them."""
-    return tuple(d.source.strip() for d in derived.program.definitions if d.source.strip())
+    return tuple(d.source.strip() for d in written(derived.program))
+
+
+def written(program: ForwardProgram) -> list[Definition]:
+    """The definitions that stand in the program; the reader's own have no source."""
+    return [d for d in program.definitions if d.source.strip()]
+
+
+def line_of(line: str, definitions: Mapping[str, Definition]) -> Equation | MatrixLine:
+    """A program line for the renderers: in index notation as the equation it stands for."""
+    name = target_of(line)
+    left, _, right = line.partition("=")
+    if name in definitions and left.strip() != name:
+        definition = definitions[name]
+        return Equation(left_side(definition), definition.body)
+    return MatrixLine(left.strip(), right.strip()) if name else MatrixLine("", line)
 
 
 def _shapes(derived: Derived) -> tuple[Piece, ...]:
@@ -103,15 +136,16 @@ def _shapes(derived: Derived) -> tuple[Piece, ...]:
         words.append(Shape(tensor.shape) if tensor.shape else "a number")
         if tensor.values is not None:
             words += [" (integers below ", tensor.values, ")"]
-    written = [d.tensor for d in program.definitions if d.source]
     words.append("; " if words else "")
-    for k, tensor in enumerate(written):
+    for k, tensor in enumerate(d.tensor for d in written(program)):
         words += [", " if k else "", whole(tensor.name), ": "]
         words.append(Shape(tensor.shape) if tensor.shape else "a number")
     words.append(".")
     if program.inferred:
         names = ", ".join(tensor.name for tensor in program.inferred)
-        words.append(f" Nobody declared the shape of {names}: it is the one reading that fits.")
+        several = len(program.inferred) > 1
+        noun, verb, other = ("shapes", "were", "others fit") if several else ("shape", "was", "other fits")
+        words.append(f" The {noun} of {names} {verb} not declared; no {other}.")
     return tuple(words)
 
 
@@ -120,7 +154,8 @@ def _formulas(derived: Derived, formulas: Formulas) -> list[Block]:
     for lines in formulas.values():
         merged.update(dict.fromkeys(lines))
     heading = Heading(2, ("The gradients" if len(formulas) > 1 else "The gradient",))
-    return [heading, Program(tuple(merged))]
+    made = {definition.tensor.name: definition for definition in derived.backward}
+    return [heading, Program(tuple(merged), tuple(Row(line_of(line, made)) for line in merged))]
 
 
 def _costs(derived: Derived, sizes: Mapping[str, int] | None) -> list[Block]:
@@ -137,7 +172,7 @@ def _sections(derived: Derived, steps: Detail, sizes: Mapping[str, int] | None) 
     if delta is not None and steps == "all":
         words = ("A bracket such as ", delta, f" is 1 where it holds and 0 elsewhere: the {DELTA}.")
         blocks.append(Paragraph(words))
-    if _counts_from_zero(derived):
+    if counts_from_zero(derived):
         blocks.append(Paragraph(("Indices count from 0, because index arithmetic takes part.",)))
     for k, section in enumerate(derived.sections):
         blocks.append(_section_heading(section))
@@ -238,13 +273,14 @@ def _checks(derived: Derived, report: Report | None, detail: Detail) -> list[Blo
         return []
     blocks: list[Block] = [Heading(2, ("Checks",))]
     if report.exact:
+        bound = probability_text(report.error_bound)
         words = (
-            f"{_lines(report.exact)} exact: both sides agree at random points of the integers modulo a large prime;"
-            f" the probability that any of them is wrong is at most {probability_text(report.error_bound)}."
+            f"{_lines(report.exact)} exact: both sides agree at random points of the integers modulo a large"
+            f" prime; the probability that any of them is wrong is at most {bound}."
         )
         blocks.append(Paragraph((words,), "exact"))
     if report.numerical:
-        words = f"{_lines(report.numerical)} numerical: both sides agree in floating point, no more than that."
+        words = f"{_lines(report.numerical)} numerical: both sides agree in floating point, and no more."
         blocks.append(Paragraph((words,), "numerical"))
     if report.unknown:
         blocks.append(Paragraph((f"{_lines(report.unknown)} unknown: could not be decided.",), "unknown"))
@@ -262,34 +298,11 @@ def probability_text(p: float) -> str:
     """A probability as a power of ten, rounded up, so that the sentence stays true.
 
     >>> probability_text(3.2e-17), probability_text(0.0)
-    ('10^-16', '0')
+    ('1e-16', '0')
     """
     if p <= 0:
         return "0"
     exponent = 0
     while exponent > -400 and p <= 10.0 ** (exponent - 1):
         exponent -= 1
-    return "1" if exponent == 0 else f"10^{exponent}"
-
-
-def _counts_from_zero(derived: Derived) -> bool:
-    """Whether an index takes part in arithmetic, so that counting from 1 would change the meaning."""
-    bodies = [d.body for d in (*derived.program.definitions, *derived.backward)]
-    return any(_arithmetic(node) for body in bodies for node in walk(body))
-
-
-def _arithmetic(node: Expr) -> bool:
-    match node:
-        case Access(_, slots):
-            return any(not isinstance(slot, Index) for slot in slots)
-        case Bracket(_, left, right):
-            sides = (left, right)
-            return any(isinstance(side, Num) or not isinstance(side, Index) for side in sides) and any(
-                free(side) and not _is_value(side) for side in sides
-            )
-    return False
-
-
-def _is_value(side: Expr) -> bool:
-    """Whether a side of a comparison is made of tensor entries rather than of indices."""
-    return any(isinstance(node, Access) for node in walk(side))
+    return "1" if exponent == 0 else f"1e{exponent}"

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from pullback.derivation import Jacobian
-from pullback.expression import Access, Expr, Partial, mul, num, sizes_in
+from pullback.expression import ONE, Access, Expr, Partial, num, sizes_in
 from pullback.render.instances import instantiate
 from pullback.render.page import Paragraph, Piece, Shape, whole
 from pullback.sizes import evaluate_size
@@ -64,7 +64,7 @@ def _in_numbers(jacobian: Jacobian, sizes: Mapping[str, int]) -> list[Piece]:
     words: list[Piece] = [" would have the shape ", Shape(shape), f": {count_text(entries)}"]
     share = share_at(jacobian, sizes)
     if share is not None:
-        words.append(f", of which {percent_text(share)} {'is' if share else 'are'} not zero")
+        words.append(", all of them not zero" if share == 1 else f", {percent_text(share)} of them not zero")
     words.append(f", {bytes_text(BYTES_OF_FLOAT32 * entries)} in float32")
     return words
 
@@ -74,10 +74,13 @@ def count_text(entries: int) -> str:
 
 
 def _in_symbols(jacobian: Jacobian) -> list[Piece]:
-    words: list[Piece] = [" would have the shape ", Shape(jacobian.shape), ": ", jacobian.entries, " entries"]
-    if jacobian.share is not None:
+    count = Shape(jacobian.shape, multiplied=True)
+    words: list[Piece] = [" would have the shape ", Shape(jacobian.shape), ": ", count, " entries"]
+    if jacobian.share is ONE:
+        words.append(", all of them not zero")
+    elif jacobian.share is not None:
         words += [", a share of ", jacobian.share, " not zero"]
-    words += [", ", mul(num(BYTES_OF_FLOAT32), jacobian.entries), " bytes in float32"]
+    words += [", ", Shape((num(BYTES_OF_FLOAT32), *jacobian.shape), multiplied=True), " bytes in float32"]
     symbols = sorted(sizes_in(jacobian.entries))
     if symbols and all(symbol in EXAMPLE_SIZES for symbol in symbols):
         example = bytes_text(BYTES_OF_FLOAT32 * entries_at(jacobian, EXAMPLE_SIZES))

@@ -41,7 +41,9 @@ class _Budget:
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            demand(MAX_WRITTEN_NODES + 1, MAX_WRITTEN_NODES, "nodes of an expression written out entry by entry")
+            demand(
+                MAX_WRITTEN_NODES + 1, MAX_WRITTEN_NODES, "nodes of an expression written out entry by entry"
+            )
 
 
 def instantiate(e: Expr, places: Mapping[Index, int], sizes: Mapping[str, int]) -> Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,7 +33,7 @@ from pullback.functions import FUNCTIONS
 from pullback.notation import decimal, fraction_of
 from pullback.render.names import is_compound, latex_name
 
-RELATIONS: Final = {"==": "=", "!=": r"\ne", "<": r"\lt", "<=": r"\le", ">": r"\gt", ">=": r"\ge"}
+RELATIONS: Final = {"==": "=", "!=": r"\ne", "<": "<", "<=": r"\le", ">": ">", ">=": r"\ge"}
 SUM, TERM, FACTOR, POWER, ATOM = 1, 2, 3, 4, 5
 
 
@@ -165,7 +166,7 @@ def _factors(factors: Sequence[Expr], c: Counting) -> str:
         for k, factor in enumerate(factors)
     ]
     text = pieces[0]
-    for before, piece in zip(pieces, pieces[1:], strict=False):
+    for before, piece in itertools.pairwise(pieces):
         # Two numbers side by side would read as one.
         sign = r"\cdot" if before[-1].isdigit() and piece[0].isdigit() else r"\,"
         text += f" {sign} {piece}"
@@ -236,8 +237,3 @@ def _partial(of: Expr, by: Access, c: Counting) -> str:
     if isinstance(of, Access):
         return rf"\frac{{\partial {latex(of, c)}}}{{{below}}}"
     return rf"\frac{{\partial}}{{{below}}} {parentheses(latex(of, c))}"
-
-
-def mul_of(sizes: Sequence[Expr]) -> Expr:
-    """The number of entries of a tensor with these sizes."""
-    return mul(num(1), *sizes)

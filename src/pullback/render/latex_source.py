@@ -16,8 +16,8 @@ _COMPARED: Final[dict[type[ast.cmpop], str]] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
 _NAMED: Final = {"trace": r"\operatorname{tr}", "det": r"\det", "pi": r"\pi"}
-_SCALAR_RESULTS: Final = frozenset("trace det logdet".split())
-_REDUCTIONS: Final = frozenset("sum mean max min prod logsumexp norm".split())
+_SCALAR_RESULTS: Final = frozenset(["trace", "det", "logdet"])
+_REDUCTIONS: Final = frozenset(["sum", "mean", "max", "min", "prod", "logsumexp", "norm"])
 
 
 def latex_line(line: str, ranks: Ranks) -> tuple[str, str]:
@@ -108,7 +108,8 @@ def _binary(node: ast.BinOp, ranks: Ranks) -> tuple[str, int]:
         case ast.Pow():
             return _raised_to(node.left, node.right, ranks), POWER
         case ast.FloorDiv():
-            return rf"\left\lfloor {_wrap(node.left, ranks, TERM)} / {_wrap(node.right, ranks, POWER)} \right\rfloor", ATOM
+            top, bottom = _wrap(node.left, ranks, TERM), _wrap(node.right, ranks, POWER)
+            return rf"\left\lfloor {top} / {bottom} \right\rfloor", ATOM
         case ast.Mod():
             return rf"{_wrap(node.left, ranks, TERM)} \bmod {_wrap(node.right, ranks, POWER)}", TERM
     return rf"\text{{{latex_prose(ast.unparse(node))}}}", ATOM

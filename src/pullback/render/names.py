@@ -7,8 +7,8 @@ import unicodedata
 from typing import Final
 
 GREEK: Final = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon"
-    " phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
+    """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
+    upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega""".split()  # noqa: SIM905
 )
 ACCENTS: Final = {"hat": "hat", "bar": "bar", "tilde": "tilde", "dot": "dot", "vec": "vec"}
 
@@ -24,7 +24,8 @@ _SPECIAL: Final = {
 _SIGNS: Final = {
     "Σ": r"\sum", "∂": r"\partial", "δ": r"\delta", "≠": r"\ne", "≤": r"\le", "≥": r"\ge", "×": r"\times",
     "·": r"\cdot", "π": r"\pi", "→": r"\to", "−": "-", "≈": r"\approx", "ᵀ": r"^{\top}", "∘": r"\circ",
-    "⊙": r"\odot", "⁻": "^{-}", "Π": r"\prod", "∈": r"\in", "✓": r"\checkmark", "√": r"\sqrt{\ }", "ε": r"\varepsilon",
+    "⊙": r"\odot", "⁻": "^{-}", "Π": r"\prod", "∈": r"\in", "✓": r"\surd",
+    "√": r"\surd", "ε": r"\varepsilon",
     **{c: f"^{{{k}}}" for k, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
 _PUNCTUATION: Final = {"—": "---", "–": "--", "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''"}
@@ -58,7 +59,9 @@ def is_compound(latex: str) -> bool:
 
 def _plain(name: str) -> str:
     """The name in ASCII: Greek letters by their names, any other sign by its code."""
-    return "".join(c if c.isascii() else _spelt(c) for c in name if c.isascii() is False or c.isalnum() or c == "_")
+    return "".join(
+        c if c.isascii() else _spelt(c) for c in name if c.isascii() is False or c.isalnum() or c == "_"
+    )
 
 
 def _spelt(c: str) -> str:
@@ -109,10 +112,13 @@ def _prose_sign(c: str) -> str:
 
 
 _ASCII: Final = {
-    "Σ": "sum", "∂": "d", "δ": "delta", "≠": "!=", "≤": "<=", "≥": ">=", "×": "x", "·": "*", "π": "pi", "→": "->",
-    "−": "-", "≈": "~", "ᵀ": ".T", "∘": "*", "⊙": "*", "—": "-", "–": "-", "…": "...", "’": "'", "Π": "prod", "∈": "in",
+    "Σ": "sum", "∂": "d", "δ": "delta", "≠": "!=", "≤": "<=", "≥": ">=", "×": "x",
+    "·": "*", "π": "pi", "→": "->",
+    "−": "-", "≈": "~", "ᵀ": ".T", "∘": "*", "⊙": "*",
+    "—": "-", "–": "-", "…": "...", "’": "'", "Π": "prod", "∈": "in",
     "✓": "ok", "✗": "x", "√": "sqrt", "─": "-", "│": "|", "┌": "/", "└": "\\", "┐": "\\", "┘": "/",
-    "⎡": "[", "⎢": "[", "⎣": "[", "⎤": "]", "⎥": "]", "⎦": "]", "₀": "0", "⁻": "^-",
+    "⎡": "[", "⎢": "[", "⎣": "[", "⎤": "]", "⎥": "]", "⎦": "]", "⁻": "-",
+    **{c: f"^{k}" for k, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
 
 

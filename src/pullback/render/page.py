@@ -14,9 +14,10 @@ ASCII_MARKS = {"exact": "ok", "numerical": "~", "unknown": "?", "unchecked": ""}
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes, printed as N×D."""
+    """Sizes, printed as N×D, or as their product N·D."""
 
     sizes: tuple[Expr, ...]
+    multiplied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,13 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Lines of the language: the forward program as it was written (`given`), or formulas."""
+    """Lines of the language: the forward program as it was written (`given`), or formulas.
+
+    `rows` say the same as equations: a line of index notation with its sums written.
+    """
 
     lines: tuple[str, ...]
+    rows: tuple[Row, ...]
     given: bool = False
 
 

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from pullback.derivation import Derived
 from pullback.expression import (
     Access,
+    Add,
+    Bracket,
     Definition,
     Equation,
     Expr,
     Index,
     Mul,
+    Num,
     Partial,
     Sum,
     Tensor,
     accesses,
+    free,
     walk,
 )
-from pullback.render.page import Paragraph, Piece, Shape, Source, whole
-from pullback.rewriting import MatrixLine, Section, ShapeLine
+from pullback.render.page import Paragraph, Piece, Shape, Source, Words, whole
+from pullback.rewriting import Section, ShapeLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,34 +102,29 @@ def _why_not(derived: Derived) -> str:
     for tensor in read:
         if read.count(tensor) > 1:
             return f"{tensor.name} reaches {definition.tensor.name} along more than one path"
-    if any(not tensor.is_integer and tensor.rank == 1 for tensor in read) or definition.tensor.rank == 1:
+    whole_product = isinstance(definition.body, Sum)
+    if whole_product and any(
+        not tensor.is_integer and tensor.rank == 1 for tensor in (*read, definition.tensor)
+    ):
         return "a vector has no second axis to transpose"
     return "the product is not the whole definition"
 
 
 def meaning_of_upstream(derived: Derived) -> list[Paragraph]:
-    """What one entry of dY says, as a central difference; None for a scalar loss."""
-    upstream = derived.upstream
-    if upstream is None:
+    """What one entry of dY says, as a central difference; nothing for a scalar loss."""
+    if derived.upstream is None:
         return []
     y = derived.program.output
-    definition = derived.program.definitions[-1]
-    slots = tuple(definition.indices)
-    entry: Expr = Access(upstream, slots)
-    of_y: Expr = Access(y, slots)
-    if not slots:
-        return []
+    slots = derived.program.definitions[-1].indices
     loss = "L" if y.name != "L" else "loss"
-    return [
-        Paragraph(
-            (
-                "What one entry of the given gradient says: ", entry, " is how much the loss changes with ", of_y,
-                f" alone, all other entries held. For small h it is near ({loss}({y.name} + h E) - {loss}({y.name} - h E)) / (2 h),"
-                " where E is zero but for a 1 at that entry, and ",
-                f"{loss} is a function of the whole of {y.name}.",
-            )
-        )
-    ]  # fmt: skip
+    difference = f"({loss}({y.name} + h E) - {loss}({y.name} - h E)) / (2 h)"
+    words: Words = (
+        "What one entry of the given gradient says: ", Access(derived.upstream, slots),
+        " is how much the loss changes with ", Access(y, slots), " alone, all other entries held. For small h"
+        f" it is near {difference}, where E is zero but for a 1 at that entry, and {loss} is a function of"
+        f" the whole of {y.name}.",
+    )  # fmt: skip
+    return [Paragraph(words)]
 
 
 def contraction(section: Section) -> Paragraph | None:
@@ -155,9 +154,7 @@ def _batch_index(section: Section, summed: list[Index]) -> Index | None:
     if definition.tensor.rank < 2 or not definition.indices:
         return None
     extent = definition.indices[0].extent
-    shares = any(
-        access.slots[:1] == definition.indices[:1] for access in accesses(definition.body)
-    )
+    shares = any(access.slots[:1] == definition.indices[:1] for access in accesses(definition.body))
     if not shares or extent in section.operand.shape:
         return None
     return next((index for index in summed if index.extent is extent), None)
@@ -200,5 +197,26 @@ def target_of(line: str) -> str:
     return ""
 
 
-def matrix_words(line: MatrixLine) -> tuple[Piece, ...]:
-    return (Source(str(line)),)
+def counts_from_zero(derived: Derived) -> bool:
+    """Whether an index takes part in arithmetic, so that counting from 1 would change the meaning."""
+    bodies = [d.body for d in (*derived.program.definitions, *derived.backward)]
+    return any(_arithmetic(node) for body in bodies for node in walk(body))
+
+
+def _arithmetic(node: Expr) -> bool:
+    match node:
+        case Access(_, slots):
+            return any(not isinstance(slot, Index) for slot in slots)
+        case Mul(parts) | Add(parts):
+            return any(isinstance(part, Index) for part in parts)
+        case Bracket(_, left, right):
+            sides = (left, right)
+            return any(isinstance(side, Num) or not isinstance(side, Index) for side in sides) and any(
+                free(side) and not _is_value(side) for side in sides
+            )
+    return False
+
+
+def _is_value(side: Expr) -> bool:
+    """Whether a side of a comparison is made of tensor entries rather than of indices."""
+    return any(isinstance(node, Access) for node in walk(side))

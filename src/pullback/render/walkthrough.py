@@ -6,9 +6,7 @@ product with ∂L/∂Y, and what these make together: the gradient, and its two 
 
 from __future__ import annotations
 
-import ast
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pullback.derivation import Derived
@@ -20,23 +18,34 @@ from pullback.expression import (
     Equation,
     Expr,
     Index,
-    Num,
     Partial,
     Tensor,
     add,
     mul,
-    replace,
     tensors,
 )
 from pullback.limits import MAX_WALKTHROUGH_ENTRIES, demand
-from pullback.program import Program
+from pullback.render.grids import Place, Sizes, grid_of, places, two_factors, written
 from pullback.render.instances import instantiate
-from pullback.render.page import Block, Display, Grid, Heading, Paragraph, Source, entry_of, whole
+from pullback.render.page import Block, Display, Grid, Heading, Paragraph, Source, whole
+from pullback.render.spelling import Spelling, spelling_of
 from pullback.rewriting import MatrixLine, Section
 from pullback.sizes import evaluate_size, shape_text
 
-Sizes = Mapping[str, int]
 MAX_SECTIONS = 12  # written out; a longer program is no page to read
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every part of the walk-through needs to know."""
+
+    derived: Derived
+    sizes: Sizes
+    spelling: Spelling
+
+    def entries(self, tensor: Tensor, name: str = "") -> Grid | Expr:
+        """A tensor, or the one called `name` with its shape, entry by entry."""
+        return written(tensor.shape, self.sizes, lambda at: self.spelling.entry(name or tensor.name, at))
 
 
 def walkthrough(derived: Derived, sizes: Sizes) -> tuple[Block, ...]:
@@ -49,28 +58,15 @@ def walkthrough(derived: Derived, sizes: Sizes) -> tuple[Block, ...]:
     _demand_small(derived, sizes)
     values = ", ".join(f"{name} = {sizes[name]}" for name in derived.program.sizes if name in sizes)
     blocks: list[Block] = [Heading(2, (f"Entry by entry, with {values}" if values else "Entry by entry",))]
-    shown: set[str] = set()
+    setting = Setting(derived, sizes, spelling_of(derived))
+    shown: set[Tensor] = set()
     for section in derived.sections:
+        through = ("Through ", whole(section.definition.tensor.name), " to ", whole(section.operand.name))
         try:
-            blocks += _forward(derived, section, sizes, shown)
-            blocks += _backward(derived, section, sizes)
+            blocks += [*_forward(setting, section.definition, shown), *_backward(setting, section)]
         except DomainProblem as problem:
-            blocks.append(Paragraph((*_through(section), f": {problem.message}.")))
+            blocks.append(Paragraph((*through, f": {problem.message}.")))
     return tuple(blocks)
-
-
-def _demand_small(derived: Derived, sizes: Sizes) -> None:
-    demand(len(derived.sections), MAX_SECTIONS, "operands written out entry by entry")
-    for tensor in derived.program.by_name.values():
-        count = 1
-        for extent in tensor.shape:
-            count *= max(0, evaluate_size(extent, sizes))
-        demand(
-            count,
-            MAX_WALKTHROUGH_ENTRIES,
-            f"entries of {tensor.name} ({shape_text(tensor.shape)}) written out",
-            hint="smaller sizes",
-        )
 
 
 def fits(derived: Derived, sizes: Sizes) -> str:
@@ -82,120 +78,76 @@ def fits(derived: Derived, sizes: Sizes) -> str:
     return ""
 
 
-# ---- spelling -------------------------------------------------------------------------------
+def _demand_small(derived: Derived, sizes: Sizes) -> None:
+    demand(len(derived.sections), MAX_SECTIONS, "operands written out entry by entry")
+    for tensor in derived.program.by_name.values():
+        count = 1
+        for extent in tensor.shape:
+            count *= max(0, evaluate_size(extent, sizes))
+        what = f"entries of {tensor.name} ({shape_text(tensor.shape)})"
+        demand(count, MAX_WALKTHROUGH_ENTRIES, what, hint="smaller sizes")
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """How tensors appear when written out: in lower case, a gradient as ∂L/∂y."""
-
-    letters: Mapping[str, str]
-    gradients: Mapping[str, str]  # dY -> Y
-    loss: str
-
-    def entry(self, name: str, place: Sequence[int]) -> Expr:
-        """The entry at a place counted from 0."""
-        at = [k + 1 for k in place]
-        if name in self.gradients:
-            return Partial(whole(self.loss), entry_of(self.letters[self.gradients[name]], at))
-        return entry_of(self.letters.get(name, name), at)
-
-    def tensor(self, name: str) -> Expr:
-        if name in self.gradients:
-            return Partial(whole(self.loss), whole(self.gradients[name]))
-        return whole(name)
-
-    def of(self, e: Expr) -> Expr:
-        """An instantiated expression in this spelling."""
-        return replace(e, self._access)
-
-    def _access(self, e: Expr) -> Expr | None:
-        match e:
-            case Access(tensor, slots) if slots and all(isinstance(slot, Num) for slot in slots):
-                return self.entry(tensor.name, [int(slot.value) for slot in slots if isinstance(slot, Num)])
-            case Access(tensor, ()) if tensor.name in self.gradients:
-                return self.tensor(tensor.name)
-        return None
+# ---- forward --------------------------------------------------------------------------------
 
 
-def spelling_of(derived: Derived) -> Spelling:
-    known = derived.program.by_name
-    lower = {name: name[:1].lower() + name[1:] for name in known}
-    letters = {name: small if small == name or small not in known else name for name, small in lower.items()}
-    taken = {name for name in known if f"d{name}" not in known}
-    loss = "L" if derived.upstream is not None else derived.program.output.name
-    return Spelling(letters, {f"d{name}": name for name in taken}, loss)
-
-
-# ---- the parts of one section ---------------------------------------------------------------
-
-
-def _through(section: Section) -> tuple[str | Expr, ...]:
-    return ("Through ", whole(section.definition.tensor.name), " to ", whole(section.operand.name))
-
-
-def _forward(derived: Derived, section: Section, sizes: Sizes, shown: set[str]) -> list[Block]:
+def _forward(s: Setting, definition: Definition, shown: set[Tensor]) -> list[Block]:
     """The operands and the output entry by entry, once for each definition."""
-    definition = section.definition
-    if definition.tensor.name in shown:
+    if definition.tensor in shown:
         return []
-    spelling = spelling_of(derived)
-    blocks: list[Block] = [Heading(3, ("Forward: ", whole(definition.tensor.name)))]
+    output = definition.tensor
+    body = written(output.shape, s.sizes, lambda at: _entry(s, definition, at))
+    blocks: list[Block] = [Heading(3, ("Forward: ", whole(output.name)))]
     for tensor in tensors(definition.body):
-        if tensor.name not in shown and not tensor.is_integer:
-            grid = grid_of(tensor.shape, sizes, lambda at, t=tensor: spelling.entry(t.name, at))
-            blocks.append(Display((whole(tensor.name), "=", grid)))
-    body = grid_of(definition.tensor.shape, sizes, lambda at: _entry(definition, at, sizes, spelling))
-    shown.update(tensor.name for tensor in tensors(definition.body))
-    shown.add(definition.tensor.name)
-    blocks.append(Display((whole(definition.tensor.name), "=", body)))
-    if derived.upstream is not None or definition.tensor is not derived.program.output:
-        blocks += _given(derived, definition, sizes, spelling)
-    return blocks
+        if tensor not in shown and not tensor.is_integer:
+            blocks.append(Display((whole(tensor.name), "=", s.entries(tensor))))
+    shown.update((output, *tensors(definition.body)))
+    return [*blocks, Display((whole(output.name), "=", body)), *_upstream(s, output)]
 
 
-def _given(derived: Derived, definition: Definition, sizes: Sizes, spelling: Spelling) -> list[Block]:
-    name = f"d{definition.tensor.name}"
-    if name not in spelling.gradients:
+def _entry(s: Setting, definition: Definition, at: Place) -> Expr:
+    bound = dict(zip(definition.indices, at, strict=True))
+    return s.spelling.of(instantiate(definition.body, bound, s.sizes))
+
+
+def _upstream(s: Setting, output: Tensor) -> list[Block]:
+    """∂L/∂Y as a matrix; nothing for the loss itself."""
+    name = f"d{output.name}"
+    if name not in s.spelling.gradients or _is_loss(s.derived, output):
         return []
-    grid = grid_of(definition.tensor.shape, sizes, lambda at: spelling.entry(name, at))
-    origin = "given" if derived.upstream is not None and derived.upstream.name == name else "found before"
-    return [Paragraph((f"The gradient of the output, {origin}:",)), Display((spelling.tensor(name), "=", grid))]
+    given = s.derived.upstream is not None and s.derived.upstream.name == name
+    words = f"The gradient of {output.name}, {'given' if given else 'found before'}:"
+    return [Paragraph((words,)), Display((s.spelling.tensor(name), "=", s.entries(output, name)))]
 
 
-def _entry(definition: Definition, at: Sequence[int], sizes: Sizes, spelling: Spelling) -> Expr:
-    places = dict(zip(definition.indices, at, strict=True))
-    return spelling.of(instantiate(definition.body, places, sizes))
+def _is_loss(derived: Derived, tensor: Tensor) -> bool:
+    return derived.upstream is None and tensor is derived.program.output
 
 
-def _backward(derived: Derived, section: Section, sizes: Sizes) -> list[Block]:
+# ---- backward -------------------------------------------------------------------------------
+
+
+def _backward(s: Setting, section: Section) -> list[Block]:
     """For each entry of the operand: ∂Y/∂x, and its dot product with ∂L/∂Y; then the whole gradient."""
     local = local_derivative(section)
     if local is None:
         return []
-    spelling = spelling_of(derived)
-    name, operand = section.definition.tensor.name, section.operand
-    upstream = f"d{name}" if f"d{name}" in spelling.gradients and not _is_loss(derived, section) else ""
-    blocks: list[Block] = [Heading(3, ("Backward: ", spelling.tensor(f"d{operand.name}")))]
-    gradient: dict[tuple[int, ...], Expr] = {}
-    for at in places(operand.shape, sizes):
-        x = spelling.entry(operand.name, at)
-        grid = grid_of(section.definition.tensor.shape, sizes, lambda o, at=at: _partial(local, o, at, sizes, spelling))
-        jacobian = Partial(whole(name), x)  # type: ignore[arg-type]
-        blocks.append(Display((jacobian, "=", grid)))
-        if upstream:
-            gradient[at] = _dot(section, upstream, local, at, sizes, spelling)
-            given = grid_of(section.definition.tensor.shape, sizes, lambda o: spelling.entry(upstream, o))
-            left = Partial(whole(spelling.loss), x)  # type: ignore[arg-type]
-            blocks.append(Display((left, "=", given, "·", grid, "=", gradient[at])))
-        else:
-            gradient[at] = _partial(local, (), at, sizes, spelling)
-    blocks += _assembled(derived, section, gradient, sizes, spelling)
-    return blocks
-
-
-def _is_loss(derived: Derived, section: Section) -> bool:
-    return derived.upstream is None and section.definition.tensor is derived.program.output
+    output, operand = section.definition.tensor, section.operand
+    blocks: list[Block] = [Heading(3, ("Backward: ", s.spelling.tensor(f"d{operand.name}")))]
+    gradient: dict[Place, Expr] = {}
+    for at in places(operand.shape, s.sizes):
+        partials = {out: _partial(s, local, out, at) for out in places(output.shape, s.sizes)}
+        x = s.spelling.variable(operand.name, at)
+        grid = written(output.shape, s.sizes, partials.__getitem__)
+        blocks.append(Display((Partial(whole(output.name), x), "=", grid)))
+        if _is_loss(s.derived, output):
+            gradient[at] = partials[()]
+            continue
+        name = f"d{output.name}"
+        gradient[at] = _dot(s, name, partials)
+        left = Partial(whole(s.spelling.loss), x)
+        blocks.append(Display((left, "=", s.entries(output, name), "·", grid, "=", gradient[at])))
+    return blocks + _assembled(s, section, gradient)
 
 
 def local_derivative(section: Section) -> Equation | None:
@@ -208,113 +160,48 @@ def local_derivative(section: Section) -> Equation | None:
     return found
 
 
-def _partial(local: Equation, out: Sequence[int], at: Sequence[int], sizes: Sizes, spelling: Spelling) -> Expr:
+def _partial(s: Setting, local: Equation, out: Place, at: Place) -> Expr:
     """One entry of ∂Y/∂x: the local derivative with its indices as numbers."""
-    assert isinstance(local.left, Partial) and isinstance(local.left.of, Access)
-    slots = (*local.left.of.slots, *local.left.by.slots)
-    values = (*out, *at)
-    bound = {slot: value for slot, value in zip(slots, values, strict=True) if isinstance(slot, Index)}
-    return spelling.of(instantiate(local.right, bound, sizes))
+    match local.left:
+        case Partial(Access(_, above), Access(_, below)):
+            pairs = zip((*above, *below), (*out, *at), strict=True)
+            bound = {slot: value for slot, value in pairs if isinstance(slot, Index)}
+            return s.spelling.of(instantiate(local.right, bound, s.sizes))
+    raise DomainProblem("its local derivative is not that of one entry")
 
 
-def _dot(
-    section: Section, upstream: str, local: Equation, at: Sequence[int], sizes: Sizes, spelling: Spelling
-) -> Expr:
+def _dot(s: Setting, upstream: str, partials: Mapping[Place, Expr]) -> Expr:
     """Σ over the entries of ∂L/∂y · ∂y/∂x, without the products that are zero."""
-    terms = []
-    for out in places(section.definition.tensor.shape, sizes):
-        factor = _partial(local, out, at, sizes, spelling)
-        if factor is not ZERO:
-            terms.append(mul(spelling.entry(upstream, out), factor))
-    return add(*terms)
+    kept = [(at, factor) for at, factor in partials.items() if factor is not ZERO]
+    return add(*(mul(s.spelling.entry(upstream, at), factor) for at, factor in kept))
 
 
-def _assembled(
-    derived: Derived, section: Section, gradient: Mapping[tuple[int, ...], Expr], sizes: Sizes, spelling: Spelling
-) -> list[Block]:
-    name = f"d{section.operand.name}"
-    grid = grid_of(section.operand.shape, sizes, lambda at: gradient[at])
-    share = "" if _only_path(derived, section) else ", the share that comes this way"
-    blocks: list[Block] = [
-        Paragraph((f"Together{share}:",)),
-        Display((spelling.tensor(name), "=", grid)),
-    ]
+def _assembled(s: Setting, section: Section, gradient: Mapping[Place, Expr]) -> list[Block]:
+    """The gradient as one matrix, and as the product of the two that its matrix form names."""
+    left = s.spelling.tensor(f"d{section.operand.name}")
+    several = sum(other.operand is section.operand for other in s.derived.sections) > 1
+    words = "Together, the share that comes this way:" if several else "Together:"
+    grid = written(section.operand.shape, s.sizes, gradient.__getitem__)
+    blocks: list[Block] = [Paragraph((words,)), Display((left, "=", grid))]
     line = _matrix_line(section)
-    factors = _two_factors(line, derived, sizes, spelling) if line is not None else None
-    if line is not None and factors is not None:
+    if line is None or several:
+        return blocks
+    factors = two_factors(line.text, lambda name, column: _named(s, name, column))
+    if factors is not None:
         blocks.append(Paragraph(("which is the product of two matrices, ", Source(str(line)), ":")))
-        blocks.append(Display((spelling.tensor(name), "=", *factors)))
+        blocks.append(Display((left, "=", *factors)))
     return blocks
 
 
-def _only_path(derived: Derived, section: Section) -> bool:
-    return sum(other.operand is section.operand for other in derived.sections) == 1
-
-
 def _matrix_line(section: Section) -> MatrixLine | None:
-    for step in section.steps:
-        if isinstance(step.after, MatrixLine):
-            return step.after
-    return None
+    lines: Sequence[MatrixLine] = [s.after for s in section.steps if isinstance(s.after, MatrixLine)]
+    return lines[0] if lines else None
 
 
-# ---- matrices -------------------------------------------------------------------------------
-
-
-def places(shape: Sequence[Expr], sizes: Sizes) -> list[tuple[int, ...]]:
-    """Every place of a tensor, counted from 0, the last axis fastest."""
-    return list(itertools.product(*(range(evaluate_size(extent, sizes)) for extent in shape)))
-
-
-def grid_of(
-    shape: Sequence[Expr], sizes: Sizes, at: Callable[[tuple[int, ...]], Expr], column: bool = False
-) -> Grid:
-    """A tensor as rows of entries: a vector is one row (or column), more axes than two are stacked rows."""
-    cells = [at(place) for place in places(shape, sizes)]
-    width = 1 if column or not shape else evaluate_size(shape[-1], sizes)
-    if not cells:
-        raise DomainProblem("a tensor without entries has nothing to write out")
-    return Grid(tuple(tuple(cells[k : k + width]) for k in range(0, len(cells), width)))
-
-
-def transposed(grid: Grid) -> Grid:
-    return Grid(tuple(zip(*grid.rows, strict=True)))
-
-
-def _two_factors(
-    line: MatrixLine, derived: Derived, sizes: Sizes, spelling: Spelling
-) -> tuple[Grid | str, ...] | None:
-    """The matrices of `A @ B` or `outer(a, b)`, where both are tensors or their transposes."""
-    try:
-        tree = ast.parse(line.text, mode="eval").body
-    except SyntaxError:
+def _named(s: Setting, name: str, column: bool) -> Grid | None:
+    """The tensor that a matrix line calls `name`, as a matrix; a vector stands as it is used."""
+    tensor = s.derived.program.by_name.get(s.spelling.gradients.get(name, name))
+    if tensor is None or not 1 <= tensor.rank <= 2:
         return None
-    match tree:
-        case ast.BinOp(left, ast.MatMult(), right):
-            first = _factor(left, derived.program, sizes, spelling, column=False)
-            second = _factor(right, derived.program, sizes, spelling, column=True)
-        case ast.Call(ast.Name("outer"), [left, right], []):
-            first = _factor(left, derived.program, sizes, spelling, column=True)
-            second = _factor(right, derived.program, sizes, spelling, column=False)
-        case _:
-            return None
-    return None if first is None or second is None else (first, second)
-
-
-def _factor(node: ast.expr, program: Program, sizes: Sizes, spelling: Spelling, column: bool) -> Grid | None:
-    match node:
-        case ast.Attribute(ast.Name() as inner, "T"):
-            found = _factor(inner, program, sizes, spelling, column=False)
-            return transposed(found) if found is not None else None
-        case ast.Name(name):
-            tensor = _tensor(name, program, spelling)
-            if tensor is None or not 1 <= tensor.rank <= 2:
-                return None
-            return grid_of(
-                tensor.shape, sizes, lambda at: spelling.entry(name, at), column and tensor.rank == 1
-            )
-    return None
-
-
-def _tensor(name: str, program: Program, spelling: Spelling) -> Tensor | None:
-    return program.by_name.get(spelling.gradients.get(name, name))
+    upright = column and tensor.rank == 1
+    return grid_of(tensor.shape, s.sizes, lambda at: s.spelling.entry(name, at), upright)
