@@ -74,7 +74,7 @@ def two_layer_network(pixels: int = 64, hidden: int = 64, classes: int = 10) -> 
     def logits(p: Parameters, images: Array) -> Array:
         return np.tanh(images @ p["W1"] + p["b1"]) @ p["W2"] + p["b2"]
 
-    shapes = {"X": "N D", "W1": "D H", "b1": "H", "W2": "H M", "b2": "M"}
+    shapes = {"X": "N D", "W1": "D F", "b1": "F", "W2": "F M", "b2": "M"}
     return Model("two-layer network", TWO_LAYERS, shapes, start, logits, rate=0.1)
 
 

@@ -32,6 +32,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sklearn.datasets import load_digits
 
+import pullback
+
 WANTED = 0.95
 BATCH = 64
 MOMENTUM = 0.9
@@ -63,9 +65,10 @@ def digits(seed: int) -> Data:
     return Data(images[:cut], labels[:cut], images[cut:], labels[cut:])
 
 
-def train(model: Model, data: Data, epochs: int, seed: int, progress: Progress) -> History:
+def train(
+    model: Model, backward: pullback.Backward, data: Data, epochs: int, seed: int, progress: Progress
+) -> History:
     """Stochastic gradient descent with momentum; every gradient comes from the derivation."""
-    backward = model.derive().compile()
     rng = np.random.default_rng(seed)
     parameters = model.start(rng)
     velocity = {name: np.zeros_like(value) for name, value in parameters.items()}
@@ -84,7 +87,9 @@ def train(model: Model, data: Data, epochs: int, seed: int, progress: Progress) 
     return history
 
 
-def difference_from_pytorch(model: Model, data: Data, seed: int) -> dict[str, float]:
+def difference_from_pytorch(
+    model: Model, backward: pullback.Backward, data: Data, seed: int
+) -> dict[str, float]:
     """For each parameter: the largest difference from autograd's gradient, relative to its largest entry."""
     import torch
 
@@ -97,7 +102,7 @@ def difference_from_pytorch(model: Model, data: Data, seed: int) -> dict[str, fl
 
     values = model.start(np.random.default_rng(seed))
     images, labels = data.images[:BATCH], data.labels[:BATCH]
-    ours = model.derive().compile()({"X": images, "t": labels, **values})
+    ours = backward({"X": images, "t": labels, **values})
     theirs = on_pytorch(images, labels, values)
     return {name: float(np.abs(ours[name] - g).max() / np.abs(g).max()) for name, g in theirs.items()}
 
@@ -126,10 +131,12 @@ def plot(histories: dict[str, History], target: Path) -> None:
     draft.replace(target)
 
 
-def run(models: list[Model], data: Data, epochs: int, seed: int, console: Console) -> dict[str, History]:
+def run(
+    passes: list[tuple[Model, pullback.Backward]], data: Data, epochs: int, seed: int, console: Console
+) -> dict[str, History]:
     columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        return {model.name: train(model, data, epochs, seed, progress) for model in models}
+        return {m.name: train(m, backward, data, epochs, seed, progress) for m, backward in passes}
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -157,17 +164,17 @@ def main(argv: list[str] | None = None) -> int:
     target = place_of_plot(options.output, options.force)
     console = Console()
     data = digits(options.seed)
-    models = [softmax_classifier(), two_layer_network()]
+    passes = [(model, model.derive().compile()) for model in (softmax_classifier(), two_layer_network())]
     good = True
-    for model in models:
-        console.print(f"{model.name}\n{model.derive().compile().source}", markup=False, highlight=False)
+    for model, backward in passes:
+        print(f"# {model.name}\n{backward.source}")
     if options.check:
-        for model in models:
-            for name, difference in difference_from_pytorch(model, data, options.seed).items():
+        for model, backward in passes:
+            for name, difference in difference_from_pytorch(model, backward, data, options.seed).items():
                 good &= difference <= 1e-12
                 console.print(f"{model.name}: d{name} differs from autograd by {difference:.1e} relative")
     epochs = max(1, options.epochs // 4) if options.short else options.epochs
-    histories = run(models, data, epochs, options.seed, console)
+    histories = run(passes, data, epochs, options.seed, console)
     for name, history in histories.items():
         good &= history.accuracy >= WANTED
         count = len(data.held_labels)
