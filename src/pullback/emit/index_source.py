@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pullback.errors import PullbackError
 from pullback.expression import (
+    MINUS_ONE,
     Access,
     Add,
     Bracket,
@@ -19,10 +20,12 @@ from pullback.expression import (
     Pow,
     Size,
     Sum,
+    add,
     free,
     tensors,
 )
 from pullback.notation import code, decimal, left_side, show
+from pullback.rulebooks.affine import is_plain, within
 
 NAMES = {"abs": "np.abs", "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where"}
 HELPED = {"sigmoid", "softplus", "relu", "erf", "gelu"}
@@ -79,8 +82,8 @@ class IndexWriter:
         inputs, arrays = [], []
         for factor in factors:
             indices = tuple(sorted(free(factor), key=lambda index: index.name))
-            if isinstance(factor, Access) and all(isinstance(s, Index) for s in factor.slots):
-                if len(set(factor.slots)) == len(factor.slots):
+            if isinstance(factor, Access):
+                if is_plain(factor):
                     indices = tuple(s for s in factor.slots if isinstance(s, Index))
             for index in indices:
                 if index not in letters:
@@ -148,15 +151,13 @@ class IndexWriter:
     def _access(self, e: Access, over: tuple[Index, ...]) -> str:
         if not e.slots:
             return e.tensor.name
-        if e.slots == over:
-            return e.tensor.name
-        if all(isinstance(s, Index) for s in e.slots) and len(set(e.slots)) == len(e.slots):
+        if is_plain(e):
             return self._laid(e, over)
         slots = []
         for slot, size in zip(e.slots, e.tensor.shape, strict=True):
             text = self._value(slot, over)
-            if isinstance(slot, Add | Mul):
-                text = f"np.clip({text}, 0, {_size(size)} - 1)"
+            if not within(slot, size):
+                text = f"np.clip({text}, 0, {_size(add(size, MINUS_ONE))})"
             slots.append(text)
         return f"{e.tensor.name}[{', '.join(slots)}]"
 
@@ -167,6 +168,8 @@ class IndexWriter:
         if wanted != slots:
             order = ", ".join(str(slots.index(index)) for index in wanted)
             text = f"{text}.T" if len(slots) == 2 else f"{text}.transpose({order})"
+        if tuple(wanted) == over:
+            return text
         first = next((k for k, index in enumerate(over) if index in slots), 0)
         places = [":" if index in slots else "None" for index in over[first:]]
         return text if "None" not in places else f"{text}[{', '.join(places)}]"

@@ -42,7 +42,7 @@ from pullback.matrix.forms import (
     Triangle,
     union,
 )
-from pullback.rulebooks.affine import difference, same
+from pullback.rulebooks.affine import difference, is_plain, same
 
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 
@@ -87,7 +87,7 @@ def _signed(term: Expr) -> tuple[int, Form]:
 def _access(e: Access) -> Form:
     axes: list[Index | None] = []
     for slot, size in zip(e.slots, e.tensor.shape, strict=True):
-        if isinstance(slot, Index):
+        if isinstance(slot, Index) and same(slot.extent, size):
             axes.append(slot)
         elif isinstance(slot, Num) and size is Num(Fraction(1)):
             axes.append(None)
@@ -111,6 +111,9 @@ def _take(e: Access) -> Form:
     """A constant or an integer tensor in one slot, plain indices in the others."""
     special = [k for k, slot in enumerate(e.slots) if not isinstance(slot, Index)]
     labels = [slot for slot in e.slots if isinstance(slot, Index)]
+    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
+        if isinstance(slot, Index) and not same(slot.extent, size):
+            raise NoMatrixForm
     if len(special) != 1 or len(set(labels)) != len(labels):
         raise NoMatrixForm
     (k,) = special
@@ -121,7 +124,7 @@ def _take(e: Access) -> Form:
     match slot:
         case Num(value):
             return Take(tuple(labels), child, inner, axis, int(value))
-        case Access(tensor, slots) if tensor.is_integer and all(isinstance(s, Index) for s in slots):
+        case Access(tensor, slots) if tensor.is_integer and is_plain(slot):
             rows = tuple(s for s in slots if isinstance(s, Index))
             if len(set(rows)) != len(rows) or set(rows) & set(labels):
                 raise NoMatrixForm
@@ -151,7 +154,7 @@ def _bracket(e: Bracket) -> Form:
             return Eye((i, j))
         case Bracket("==", Access(tensor, slots), Index() as v) | Bracket("==", Index() as v, Access(tensor, slots)):
             rows = tuple(s for s in slots if isinstance(s, Index))
-            if len(rows) == len(slots) and len(set(rows)) == len(rows) and tensor.values is not None:
+            if is_plain(Access(tensor, slots)) and tensor.values is not None:
                 if same(tensor.values, v.extent) and v not in rows:
                     return OneHot((*rows, v), tensor.name, v.extent)
         case Bracket("!=", left, right):

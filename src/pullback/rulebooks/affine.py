@@ -167,3 +167,34 @@ def within(e: Expr, size: Expr) -> bool:
     if low is None or high is None:
         return False
     return not_negative(low) and not_negative(add(size, num(-1), mul(num(-1), high)))
+
+
+def decided(relation: str, left: Expr, right: Expr) -> bool | None:
+    """Whether a comparison of index expressions holds, or fails, for every value of the indices."""
+    gap = add(right, mul(num(-1), left))
+    if relation in (">", ">="):
+        gap, relation = mul(num(-1), gap), {">": "<", ">=": "<="}[relation]
+        gap = expression(polynomial(gap))
+    low, high = lowest(gap), highest(gap)
+    if low is None or high is None:
+        return None
+    one = num(1) if relation == "<" else num(0)
+    if relation in ("<", "<="):
+        if not_negative(add(low, mul(num(-1), one))):
+            return True
+        return False if not_negative(add(one, num(-1), mul(num(-1), high))) else None
+    apart = not_negative(add(low, num(-1))) or not_negative(add(num(-1), mul(num(-1), high)))
+    if apart:
+        return relation == "!="
+    return None
+
+
+def is_plain(access: Access) -> bool:
+    """Whether the slots are different indices that run over the whole of their axes."""
+    slots = access.slots
+    if len(set(slots)) != len(slots):
+        return False
+    return all(
+        isinstance(slot, Index) and same(slot.extent, size)
+        for slot, size in zip(slots, access.tensor.shape, strict=True)
+    )

@@ -21,12 +21,13 @@ from pullback.expression import (
     mul,
     replace,
     substitute,
+    tensors,
     total,
     walk,
 )
 from pullback.notation import show
 from pullback.rewriting import Rule
-from pullback.rulebooks.affine import divide, extent, polynomial, same, solve, within
+from pullback.rulebooks.affine import decided, divide, extent, polynomial, same, solve, within
 
 
 def factors_of(e: Expr) -> tuple[Expr, ...]:
@@ -166,6 +167,14 @@ def single_value(e: Expr) -> tuple[Expr, str] | None:
     return None
 
 
+def decide(e: Expr) -> tuple[Expr, str] | None:
+    """[0 <= i] = 1 and [i < N] = 1, where i runs over 0 .. N-1; and whatever else the ranges decide"""
+    if not isinstance(e, Bracket) or tensors(e) or not free(e):
+        return None
+    holds = decided(e.relation, e.left, e.right)
+    return None if holds is None else (ONE if holds else ZERO, "")
+
+
 def shift(e: Expr) -> tuple[Expr, str] | None:
     """Σ_k [k + a = j] f(k) = [0 <= j - a] [j - a < K] f(j - a), where K is the range of k."""
     if not isinstance(e, Sum):
@@ -282,6 +291,7 @@ OPEN = (
 COLLAPSE = Rule("collapse", collapse)
 DELTA = (
     Rule("one value", single_value),
+    Rule("decide", decide),
     COLLAPSE,
     Rule("split the range", split_range),
     Rule("divide and remainder", divide_and_remainder),
