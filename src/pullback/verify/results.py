@@ -1,0 +1,247 @@
+"""Checks of a derivation: every line, every gradient, and central differences that share nothing with either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pullback.derivation import Derived, Report
+from pullback.errors import InternalProblem
+from pullback.evaluator import (
+    Checker,
+    Float64,
+    Interpreter,
+    Outcome,
+    numeric_gradients,
+    random_inputs,
+)
+from pullback.expression import (
+    Access,
+    Definition,
+    Element,
+    Equation,
+    Expr,
+    Index,
+    Tensor,
+    free,
+    substitute,
+    tensors,
+    walk,
+)
+from pullback.expression import replace as rewrite
+from pullback.formula import Statement, gradient_program
+from pullback.notation import show_equation
+from pullback.reading import read_lines
+from pullback.rewriting import MatrixLine, Section, ShapeLine, Status, Step
+
+CENTRAL_TOLERANCE = 1e-5  # of central differences in float64, relative to the largest entry
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The status of one result, with the error bound of the exact check and the central differences."""
+
+    status: Status
+    error_bound: float
+    central: float | None
+    trials: tuple[Mapping[str, int], ...]
+
+
+def status_of(outcome: Outcome) -> Status:
+    if outcome.status == "equal":
+        return "exact"
+    return "numerical" if outcome.numerical else "unknown"
+
+
+def check_sections(derived: Derived) -> tuple[Derived, list[Outcome]]:
+    """Every step with its status. A line that is not equal to the one it came from is an internal error."""
+    outcomes: list[Outcome] = []
+    operators = {
+        d.tensor: d for d in (*derived.program.definitions, *derived.backward) if isinstance(d.body, Element)
+    }
+    sections = [_checked_section(derived, section, operators, outcomes) for section in derived.sections]
+    return replace(derived, sections=tuple(sections)), outcomes
+
+
+def _checked_section(
+    derived: Derived, section: Section, operators: Mapping[Tensor, Definition], outcomes: list[Outcome]
+) -> Section:
+    checker = _checker(section, operators)
+    steps = []
+    for step in section.steps:
+        steps.append(step.checked(_step_status(derived, step, checker, outcomes)))
+    return replace(section, steps=tuple(steps))
+
+
+def _checker(section: Section, operators: Mapping[Tensor, Definition]) -> Checker:
+    """A checker that knows the section's definition, and operators that its lines read beside it."""
+    own = section.definition
+    read: dict[Tensor, None] = dict.fromkeys(tensors(own.body))
+    for step in section.steps:
+        for line in (step.before, step.after):
+            if isinstance(line, Equation):
+                read.update(dict.fromkeys(tensors(line.right)))
+    inside = set(tensors(own.body))
+    defined = [operators[t] for t in read if t in operators and t not in inside and t is not own.tensor]
+    for definition in defined:
+        read.update(dict.fromkeys(tensors(definition.body)))
+    known = {definition.tensor for definition in (own, *defined)}
+    given = [tensor for tensor in (*read, section.operand) if tensor not in known]
+    return Checker([*defined, own], list(dict.fromkeys(given)))
+
+
+def _step_status(derived: Derived, step: Step, checker: Checker, outcomes: list[Outcome]) -> Status:
+    before, after = step.before, step.after
+    if isinstance(before, Equation) and isinstance(after, Equation):
+        if step.rule in ("definition", "sum over paths"):
+            return "exact"  # these lines state what is meant; there is nothing that they follow from
+        outcome = checker.equal(before.right, after.right, _over(before, after))
+    elif isinstance(before, Equation) and isinstance(after, MatrixLine):
+        definition = reread_line(derived, after)
+        right = _at(definition, before)
+        outcome = checker.equal(before.right, right, _over(before, Equation(before.left, right)))
+    elif isinstance(after, ShapeLine):
+        return "exact"  # the reader has found this shape when it read the line again
+    else:
+        return "unknown"
+    if outcome.status == "different":
+        shown = show_equation(after) if isinstance(after, Equation) else str(after)
+        raise InternalProblem(f"a derived line failed its own check ({step.rule}): {shown}")
+    outcomes.append(outcome)
+    return status_of(outcome)
+
+
+def _over(*lines: Equation) -> tuple[Index, ...]:
+    found: dict[Index, None] = {}
+    for line in lines:
+        found.update(dict.fromkeys(sorted(free(line.left), key=lambda index: index.name)))
+        found.update(dict.fromkeys(sorted(free(line.right), key=lambda index: index.name)))
+    return tuple(found)
+
+
+def _at(definition: Definition, line: Equation) -> Expr:
+    """The definition's right side at the indices of an equation's left side."""
+    slots = getattr(line.left, "slots", ())
+    return substitute(definition.body, dict(zip(definition.indices, slots, strict=True)))
+
+
+def environment(derived: Derived) -> dict[str, Tensor]:
+    """What a formula may read: inputs, intermediates, the upstream gradient."""
+    known = dict(derived.program.by_name)
+    if derived.upstream is not None:
+        known[derived.upstream.name] = derived.upstream
+    return known
+
+
+def reread_line(derived: Derived, line: MatrixLine) -> Definition:
+    """A matrix line as the reader understands it, with everything it introduced written in."""
+    made = {definition.tensor.name: definition.tensor for definition in derived.backward}
+    known = {**environment(derived), **made}
+    target = known[line.target]
+    del known[line.target]
+    lines = read_lines(line.text, known, sizes=derived.program.sizes, targets={line.target: target})
+    return inlined(lines)
+
+
+def inlined(lines: Sequence[Definition]) -> Definition:
+    """The last definition with the earlier ones substituted into it."""
+    earlier = {definition.tensor: definition for definition in lines[:-1]}
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Access) and node.tensor in earlier:
+            made = earlier[node.tensor]
+            return rewrite(substitute(made.body, dict(zip(made.indices, node.slots, strict=True))), change)
+        return None
+
+    last = lines[-1]
+    return replace(last, body=rewrite(last.body, change))
+
+
+def reread(derived: Derived, statements: Sequence[Statement], wrt: Tensor) -> tuple[Definition, ...]:
+    """A gradient program as the reader understands it."""
+    text = "\n".join(str(statement) for statement in statements)
+    targets = {s.name: s.definition.tensor for s in statements}
+    targets[f"d{wrt.name}"] = Tensor(f"d{wrt.name}", wrt.shape)
+    ranges = _ranges(statements)
+    known = {n: t for n, t in environment(derived).items() if n not in targets}
+    return read_lines(text, known, sizes=derived.program.sizes, ranges=ranges, targets=targets)
+
+
+def _ranges(statements: Sequence[Statement]) -> dict[str, Expr]:
+    found: dict[str, Expr] = {}
+    for statement in statements:
+        if not statement.is_matrix:
+            for node in walk(statement.definition.body):
+                if isinstance(node, Index):
+                    found.setdefault(node.name, node.extent)
+    return found
+
+
+def check_gradient_of(derived: Derived, name: str) -> Checked:
+    """The printed gradient program of one input against the true gradient of the forward program.
+
+    Raises `InternalProblem` where it is wrong: such a result is never shown.
+    """
+    wrt = derived.program.by_name[name]
+    lines = reread(derived, gradient_program(derived, [name]), wrt)
+    inputs = derived.program.inputs if derived.upstream is None else (*derived.program.inputs, derived.upstream)
+    checker = Checker(derived.program.definitions, inputs)
+    outcome = checker.gradient(wrt, derived.program.output, derived.upstream, lines)
+    if outcome.status == "different":
+        raise InternalProblem(f"the gradient d{name} failed its own check at sizes {dict(outcome.where or {})}")
+    central = central_difference(derived, wrt, lines, checker.worlds()[0].sizes)
+    status = status_of(outcome)
+    if central is not None and central > CENTRAL_TOLERANCE and status != "exact":
+        raise InternalProblem(f"the gradient d{name} disagrees with central differences by {central:.1e}")
+    return Checked(status, outcome.error_bound, central, outcome.sizes)
+
+
+def central_difference(
+    derived: Derived, wrt: Tensor, lines: Sequence[Definition], sizes: Mapping[str, int]
+) -> float | None:
+    """The largest difference from central differences in float64, relative to the largest entry."""
+    rng = np.random.default_rng(3)
+    domain = Float64()
+    inputs = list(derived.program.inputs)
+    if derived.upstream is not None:
+        inputs.append(derived.upstream)
+    values: dict[str, Any] = random_inputs(inputs, sizes, domain, rng)
+    given = values.get(derived.upstream.name) if derived.upstream is not None else None
+    definitions = derived.program.definitions
+    numeric = numeric_gradients(definitions, values, sizes, [wrt], derived.program.output, given)[wrt.name]
+    with np.errstate(all="ignore"):
+        forward = Interpreter(domain, sizes, values, definitions)
+        beyond = Interpreter(domain, sizes, {}, lines, forward.tensor)
+        found = np.broadcast_to(np.asarray(beyond.tensor(lines[-1].tensor.name)), numeric.shape)
+    both = np.isfinite(found) & np.isfinite(numeric)
+    if not both.any():
+        return None
+    scale = max(float(np.abs(numeric[both]).max()), 1e-12)
+    return float(np.abs(found - numeric)[both].max()) / scale
+
+
+def check_derived(derived: Derived) -> tuple[Derived, Report]:
+    """The derivation with the status of every line, and a report on lines and gradients together."""
+    checked, outcomes = check_sections(derived)
+    results = [check_gradient_of(derived, tensor.name) for tensor in derived.wrt]
+    statuses: list[Status] = [step.status for section in checked.sections for step in section.steps]
+    statuses += [result.status for result in results]
+    bounds = [o.error_bound for o in outcomes if o.status == "equal"]
+    bounds += [r.error_bound for r in results if r.status == "exact"]
+    centrals = [r.central for r in results if r.central is not None]
+    trials: dict[tuple[tuple[str, int], ...], Mapping[str, int]] = {}
+    for sizes in (s for r in results for s in r.trials):
+        trials.setdefault(tuple(sorted(sizes.items())), dict(sizes))
+    report = Report(
+        statuses.count("exact"),
+        statuses.count("numerical"),
+        statuses.count("unknown"),
+        max(bounds, default=0.0),
+        max(centrals, default=None) if centrals else None,
+        tuple(trials.values()),
+    )
+    return checked, report
+
