@@ -125,7 +125,8 @@ def gather() -> Program:
 PROGRAMS = {
     f.__name__: f
     for f in (
-        product, affine, vector, square, two_layers, mean_square, tanh, relu, softmax, convolution, causal, gather,
+        product, affine, vector, square, two_layers, mean_square, tanh, relu,
+        softmax, convolution, causal, gather,
     )
 }  # fmt: skip
 

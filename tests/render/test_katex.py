@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from derived_fixtures import MIXED, PROGRAMS, REPORT, derived, formulas
 
-from pullback.render.json import as_data
-from pullback.render.latex import latex
+from pullback.render import as_data, latex, markdown
 from pullback.render.latex_source import latex_text
-from pullback.render.markdown import markdown
 from pullback.render.names import latex_name, latex_prose
 
 MODULES = os.environ.get("PULLBACK_KATEX", "")

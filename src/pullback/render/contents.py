@@ -253,9 +253,7 @@ def _first_delta(derived: Derived) -> Expr | None:
 
 def _walkthrough(derived: Derived, sizes: Mapping[str, int]) -> list[Block]:
     missing = [name for name in derived.program.sizes if name not in sizes]
-    if missing:
-        return []
-    reason = fits(derived, sizes)
+    reason = f"{missing[0]} has no value" if missing else fits(derived, sizes)
     if reason:
         return [Paragraph((f"Nothing is written out entry by entry: {reason}.",))]
     return list(walkthrough(derived, sizes))

@@ -1,0 +1,293 @@
+"""The command line: `pullback derive | claim | emit`.
+
+Exit codes: 0 right or done, 1 wrong, 2 unknown or bad input. argparse, because it is there: the time to
+start counts more here than what a larger library offers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pullback import api, render
+from pullback.api import Derivation, derive
+from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
+from pullback.limits import MAX_CHARACTERS, demand
+from pullback.reading import parse_shapes, parse_sizes
+from pullback.render.names import ascii_text
+
+RIGHT, WRONG, UNKNOWN = 0, 1, 2
+INTERRUPTED: Final = 130
+MAX_SIZE: Final = 10**9  # of one axis given with --sizes
+NARROWEST, USUAL, WIDEST = 60, 100, 120
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command prints, the same in ASCII for a terminal without the other signs, and its exit code."""
+
+    text: str
+    plain: str
+    code: int = RIGHT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is returned."""
+    options = parser().parse_args(arguments)
+    try:
+        answer: Answer = options.run(options)
+        return finish(options, answer)
+    except PullbackError as problem:
+        return refuse(problem, as_json=getattr(options, "format", "") == "json")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+# ---- what can be asked ----------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    top = argparse.ArgumentParser(prog="pullback", description="Derive, prove and check backward passes.")
+    commands = top.add_subparsers(metavar="command", required=True)
+    made = commands.add_parser("derive", help="the backward pass of a program, step by step")
+    _program_options(made)
+    made.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by; default: every real one")
+    made.add_argument("--sizes", metavar="N=2,D=3", help="costs as numbers, and small tensors entry by entry")
+    forms = ("text", "latex", "markdown", "json")
+    made.add_argument("--format", choices=forms, default="text", help="default: text")
+    made.add_argument("--json", action="store_const", const="json", dest="format", help="--format json")
+    made.add_argument("--ascii", action="store_true", help="text in ASCII alone")
+    made.add_argument("--steps", choices=("all", "short", "none"), default="all", help="default: all")
+    _output_options(made)
+    made.set_defaults(run=run_derive)
+    judged = commands.add_parser(
+        "claim", help="whether a gradient is right: exit code 0 right, 1 wrong, 2 unknown"
+    )
+    _program_options(judged)
+    judged.add_argument("claims", nargs="+", metavar="CLAIM", help='such as "dW = X.T @ dY"')
+    judged.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
+    )
+    judged.set_defaults(run=run_claim)
+    source = commands.add_parser("emit", help="the backward pass as source code")
+    _program_options(source)
+    source.add_argument("--target", default="numpy", metavar="numpy", help="default: numpy")
+    source.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by")
+    _output_options(source)
+    source.set_defaults(run=run_emit)
+    return top
+
+
+def _program_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "program", metavar="PROGRAM", help='text such as "Y = X @ W", a file, or - for stdin'
+    )
+    command.add_argument("--shapes", metavar='"X: N D, W: D M"', help="shapes of the inputs")
+    command.add_argument("--integers", metavar='"t: B in V"', help="integer tensors: shape and range")
+    command.add_argument("--assume", metavar='"S: spd"', help="facts, such as positive, symmetric, spd")
+    command.add_argument("--ranges", metavar='"p: H-R+1"', help="ranges of indices that no slot shows")
+
+
+def _output_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--output", metavar="FILE", help="write to a file that is not there yet")
+    command.add_argument("--force", action="store_true", help="overwrite that file")
+
+
+# ---- the commands ---------------------------------------------------------------------------
+
+
+def run_derive(options: argparse.Namespace) -> Answer:
+    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **_given(options))
+    sizes = checked_sizes(parse_sizes(options.sizes), derivation) if options.sizes is not None else None
+    formulas = {name: formula.lines for name, formula in derivation.gradients.items()}
+    derived, report = derivation.derived, derivation.report
+    match options.format:
+        case "json":
+            shown = render.to_json(derived, report, formulas, sizes=sizes)
+            return Answer(f"{shown}\n", f"{json.dumps(json.loads(shown), indent=2)}\n")
+        case "latex":
+            shown = render.latex(derived, report, formulas, steps=options.steps, sizes=sizes)
+            return Answer(shown, ascii_text(shown))
+        case "markdown":
+            shown = render.markdown(derived, report, formulas, steps=options.steps, sizes=sizes)
+            return Answer(shown, ascii_text(shown))
+    width = _width()
+    spelt = [
+        render.text(derived, report, formulas, steps=options.steps, sizes=sizes, width=width, ascii=ascii)
+        for ascii in ((True,) if options.ascii else (False, True))
+    ]
+    return Answer(spelt[0], spelt[-1])
+
+
+def run_claim(options: argparse.Namespace) -> Answer:
+    verdict = api.claim(read_text(options.program), claims_of(options.claims), **_given(options))
+    code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
+    shown = verdict.json() if options.format == "json" else verdict.explain()
+    return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
+
+
+def run_emit(options: argparse.Namespace) -> Answer:
+    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **_given(options))
+    shown = derivation.emit(options.target)
+    shown = shown if shown.endswith("\n") else f"{shown}\n"
+    return Answer(shown, ascii_text(shown))
+
+
+# ---- reading the arguments ------------------------------------------------------------------
+
+
+def read_text(program: str) -> str:
+    """The program: stdin for `-`, the content of a file of that name, or the text itself."""
+    if program == "-":
+        text = sys.stdin.read(MAX_CHARACTERS + 1)
+    elif "\n" not in program and os.path.isfile(program):
+        try:
+            with open(program, encoding="utf-8") as file:
+                text = file.read(MAX_CHARACTERS + 1)
+        except UnicodeDecodeError:
+            raise SyntaxProblem(f"{program} does not hold UTF-8 text") from None
+        except OSError as problem:
+            raise PullbackError(f"{program} cannot be read: {problem.strerror}") from None
+    else:
+        text = program
+    demand(len(text), MAX_CHARACTERS, "characters of the program")
+    return text
+
+
+def claims_of(claims: Sequence[str]) -> dict[str, str]:
+    """Input -> claim, by the gradient that the last line of each claim defines."""
+    found: dict[str, str] = {}
+    for text in claims:
+        lines = [line for line in re.split(r"[;\n]", text) if line.strip()]
+        target = re.match(r"\s*d([^\W\d]\w*)\s*(?:\[[^\]]*\])?\s*=(?!=)", lines[-1]) if lines else None
+        if target is None:
+            raise SyntaxProblem("a claim says which gradient it is", hint='"dW = X.T @ dY"', source=text)
+        if target[1] in found:
+            raise NameProblem(f"d{target[1]} is claimed twice")
+        found[target[1]] = text
+    return found
+
+
+def pairs(text: str, option: str, example: str) -> dict[str, str]:
+    """`name: entry, name: entry` as a dictionary; a comma inside an entry does not separate."""
+    found: dict[str, str] = {}
+    for item in re.split(r"[,;\n](?=\s*[^\W\d]\w*\s*:)", text):
+        name, colon, entry = (part.strip() for part in item.partition(":"))
+        if not colon or not name.isidentifier() or not entry:
+            raise SyntaxProblem(f"`{item.strip()}` is no entry of {option}", hint=example)
+        if name in found:
+            raise NameProblem(f"{name} is given twice in {option}")
+        found[name] = entry
+    return found
+
+
+def integer_tensors(text: str) -> dict[str, tuple[str, str]]:
+    """`t: B in V` as shape and range."""
+    found = {}
+    for name, entry in pairs(text, "--integers", '"t: B in V"').items():
+        shape, word, size = entry.rpartition(" in ")
+        if not word:
+            raise SyntaxProblem(
+                f"`{name}: {entry}` does not say the range of the integers", hint='"t: B in V"'
+            )
+        found[name] = (shape.strip(), size.strip())
+    return found
+
+
+def checked_sizes(sizes: Mapping[str, int], derivation: Derivation) -> dict[str, int]:
+    """The sizes, each known to the program, at least 1 and at most `MAX_SIZE`."""
+    known = derivation.program.sizes
+    for name, value in sizes.items():
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close}?" if close else f"the sizes are {', '.join(known) or 'none'}"
+            raise NameProblem(f"{name} is not a size of the program", hint=hint)
+        if value < 1:
+            raise SyntaxProblem(f"size {name} is {value}, and a size here is at least 1", hint=f"{name}=2")
+        demand(value, MAX_SIZE, f"size {name}", hint=f"{name}=2")
+    return dict(sizes)
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """What stands beside the program, as `derive` and `claim` take it."""
+    given: dict[str, Any] = {}
+    if options.shapes is not None:
+        given["shapes"] = parse_shapes(options.shapes)
+    if options.integers is not None:
+        given["integers"] = integer_tensors(options.integers)
+    if options.assume is not None:
+        given["assume"] = pairs(options.assume, "--assume", '"S: spd"')
+    if options.ranges is not None:
+        given["ranges"] = pairs(options.ranges, "--ranges", '"p: H-R+1"')
+    return given
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
+
+
+# ---- writing --------------------------------------------------------------------------------
+
+
+def finish(options: argparse.Namespace, answer: Answer) -> int:
+    """Print the answer, or write it to the file that was asked for."""
+    if getattr(options, "output", None):
+        write_file(Path(options.output), answer.text, force=options.force)
+    else:
+        say(answer.text, answer.plain)
+    return answer.code
+
+
+def say(text: str, plain: str) -> None:
+    """Print, in ASCII where the terminal cannot show the text; a reader who has left is no error."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        text = plain
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at exit; that must find an open file.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_file(path: Path, text: str, *, force: bool) -> None:
+    """Write to a temporary name beside the file, then move it into place."""
+    if path.exists() and not force:
+        raise PullbackError(f"{path} exists already", hint="another name, or --force to overwrite it")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        raise PullbackError(f"{path} cannot be written: {problem.strerror}") from None
+
+
+def refuse(problem: PullbackError, *, as_json: bool) -> int:
+    """The message on stderr, as JSON on stdout too where JSON was asked for."""
+    if as_json:
+        line, column = problem.where or (None, None)
+        error = {"message": problem.message, "line": line, "column": column, "hint": problem.hint or None}
+        shown = json.dumps({"error": error}) + "\n"
+        say(shown, shown)
+    print(f"pullback: {problem}", file=sys.stderr)
+    return UNKNOWN
+
+
+def _width() -> int:
+    """Columns of the page: those of the terminal within reason, or the usual ones in a file or a pipe."""
+    if not sys.stdout.isatty():
+        return USUAL
+    return min(max(shutil.get_terminal_size((USUAL, 24)).columns, NARROWEST), WIDEST)
