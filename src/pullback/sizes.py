@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from pullback.errors import ShapeProblem
-from pullback.expression import ONE, Add, Call, Expr, Index, Mul, Num, Pow, Size, add, mul, num
+from pullback.expression import ONE, Access, Add, Call, Expr, Index, Mul, Num, Pow, Size, add, mul, num
 
 Monomial = tuple[Expr, ...]
 Polynomial = dict[Monomial, int]
@@ -39,6 +39,8 @@ def size_text(e: Expr) -> str:
             return "*".join(_grouped(factor) for factor in factors)
         case Pow(base, exponent):
             return f"{_grouped(base)}**{_grouped(exponent)}"
+        case Access(tensor, slots):
+            return f"{tensor}[{','.join(map(size_text, slots))}]"
         case Call(function, (a, b)) if function in _SYMBOLS:
             return _grouped(a) + _SYMBOLS[function] + _grouped(b)
     return type(e).__name__

@@ -46,11 +46,12 @@ class Context:
 
     # ---- names --------------------------------------------------------------------------
 
-    def known(self) -> list[str]:
-        return [*self.tensors, *sorted(self.sizes), *CONSTANTS]
+    def known(self) -> set[str]:
+        """Names that stand for something here, so that they are no indices."""
+        return {*self.tensors, *self.sizes, *CONSTANTS}
 
     def unknown_name(self, name: str) -> NameProblem:
-        near = nearest(name, self.known())
+        near = nearest(name, sorted(self.known()))
         shape = "[N, D]" if name[:1].isupper() else "[N]"
         hint = near or f"declare it: {name}: {shape}"
         return NameProblem(f"`{name}` is not declared or defined", hint=hint)

@@ -33,6 +33,7 @@ class Declarations:
     integers: dict[str, tuple[Shape, Expr]] = field(default_factory=dict)
     facts: dict[str, frozenset[str]] = field(default_factory=dict)
     ranges: dict[str, Expr] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)  # names that stand where only a size can
     lines: list[ast.Assign] = field(default_factory=list)
 
     @property
@@ -41,7 +42,7 @@ class Declarations:
         extents = [e for shape in self.shapes.values() for e in shape]
         extents += [e for shape, values in self.integers.values() for e in (*shape, values)]
         extents += self.ranges.values()
-        return set().union(*(sizes_in(e) for e in extents)) if extents else set()
+        return self.named.union(*(sizes_in(e) for e in extents))
 
     def is_input(self, name: str) -> bool:
         return name in self.integers

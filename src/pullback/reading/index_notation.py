@@ -6,7 +6,6 @@ The sum stands outside the whole right-hand side, so every additive term must ho
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from typing import Final
 
 from pullback.errors import (
@@ -45,28 +44,12 @@ from pullback.limits import MAX_EXPONENT
 from pullback.reading.bounds import check_reads
 from pullback.reading.context import CONSTANTS, Context, bounded
 from pullback.reading.indexing import slots
+from pullback.reading.lines import names_in, subscripts
 from pullback.reading.scalar import NOT_CALLED, relation
 from pullback.reading.syntax import chain
 from pullback.sizes import same_size, shape_text, size_text
 
 ELEMENTWISE: Final = (*(name for name in FUNCTIONS if name not in NOT_CALLED), "sqrt")
-
-
-def names_in(node: ast.expr) -> Iterator[ast.Name]:
-    """The names of an expression in the order of reading, without those of functions."""
-    stack: list[ast.AST] = [node]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, ast.Name):
-            yield part
-        below = list(ast.iter_child_nodes(part))
-        if isinstance(part, ast.Call):
-            below = [child for child in below if child is not part.func]
-        stack.extend(reversed(below))
-
-
-def subscripts(node: ast.expr) -> Iterator[ast.Subscript]:
-    return (part for part in ast.walk(node) if isinstance(part, ast.Subscript))
 
 
 def additive(node: ast.expr) -> list[ast.expr]:
@@ -165,6 +148,10 @@ class IndexLine:
         node = next((n for n in names_in(self.value) if n.id == name), self.target)
         near = nearest(name, self.context.tensors) if len(name) > 1 else None
         hint = near or f'a range beside the program, {{"{name}": "N"}}, or, if it is a scalar, {name}: []'
+        if any(part.id == name for sub in subscripts(self.value) for s in slots(sub) for part in names_in(s)):
+            hint = f'give its range beside the program: ranges={{"{name}": "N-1"}}'
+        elif name.isupper():
+            hint = f"if {name} is a size, declare a shape that holds it, such as X: [{name}]"
         return self.problem(node, IndexProblem(f"the range of index {name} is unknown", hint=hint))
 
     def _check_terms(self, summed: list[str]) -> None:

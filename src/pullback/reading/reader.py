@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -13,13 +14,14 @@ from pullback.operators import OPERATORS
 from pullback.program import Program
 from pullback.reading.context import CONSTANTS, Context
 from pullback.reading.declarations import Declarations, gather
-from pullback.reading.index_notation import IndexLine, names_in, subscripts
+from pullback.reading.index_notation import IndexLine
 from pullback.reading.indexing import slots
-from pullback.reading.inference import infer
+from pullback.reading.inference import Inferred, infer
+from pullback.reading.lines import is_index_line, names_in, subscripts, target_name
 from pullback.reading.matrix_notation import TABLE, MatrixNotation
 from pullback.reading.naming import words
 from pullback.reading.shapes import parse_ranges
-from pullback.reading.syntax import Source, parse
+from pullback.reading.syntax import Source, parse, place_at
 from pullback.sizes import same_size, shape_text
 
 RESERVED: Final = frozenset({*TABLE, *FUNCTIONS, *OPERATORS, *CONSTANTS})
@@ -49,9 +51,10 @@ def read_program(
         what = "the program has no definition"
         raise SyntaxProblem(what, source=source, hint="one definition a line: Y = X @ W")
     _check_names(text, declared)
-    inferred = infer(text, declared)
+    inferred = infer(text, declared, RESERVED)
     inputs = _inputs(declared, inferred)
     context = _context(text, inputs, declared)
+    _check_gradient_names(text, context.reserved - RESERVED - context.sizes)
     for line in declared.lines:
         _read_line(context, line, declared.shapes.get(target_name(line)))
     return Program(
@@ -146,34 +149,17 @@ def _sizes_of(tensors: Collection[Tensor]) -> set[str]:
 # ---- lines ----------------------------------------------------------------------------------
 
 
-def target_name(line: ast.Assign) -> str:
-    target = line.targets[0]
-    while isinstance(target, ast.Subscript):
-        target = target.value
-    return target.id if isinstance(target, ast.Name) else ""
-
-
-def is_index_line(line: ast.Assign, known: Collection[str]) -> bool:
-    """A subscript on the left, or an unknown name in a slot on the right."""
-    if isinstance(line.targets[0], ast.Subscript):
-        return True
-    return any(
-        name.id not in known and name.id not in CONSTANTS
-        for node in subscripts(line.value)
-        for slot in slots(node)
-        if not isinstance(slot, ast.Slice)
-        for name in names_in(slot)
-    )
-
-
 def _read_line(context: Context, line: ast.Assign, shape: tuple[Expr, ...] | None) -> None:
     name = target_name(line)
     text = context.source.segment(line)
     place = context.source.place(line)
-    if is_index_line(line, {*context.tensors, *context.sizes}):
-        tensor = IndexLine(context, line.targets[0], line.value).define(shape, text, place)
-    else:
-        tensor = context.define(name, context.lower(line.value), text, place)
+    try:
+        if is_index_line(line, context.known()):
+            tensor = IndexLine(context, line.targets[0], line.value).define(shape, text, place)
+        else:
+            tensor = context.define(name, context.lower(line.value), text, place)
+    except PullbackError as error:
+        raise context.at(line.value, error) from None
     if shape is not None and not _same_shape(shape, tensor.shape):
         what = f"{name} has the shape {shape_text(shape)}, the expression gives {shape_text(tensor.shape)}"
         hint = _shape_hint(shape, tensor.shape)
@@ -198,10 +184,11 @@ def _shape_hint(wanted: tuple[Expr, ...], found: tuple[Expr, ...]) -> str:
 def _check_names(text: Source, declared: Declarations) -> None:
     """No name twice, none of the language's own, none that reads as the gradient of another."""
     defined: dict[str, ast.AST] = {}
+    sizes = declared.sizes
     for line in declared.lines:
         name = target_name(line)
-        if name in RESERVED or name in declared.sizes:
-            kind = "a size" if name in declared.sizes else "a name of the language"
+        if name in RESERVED or name in sizes:
+            kind = "a size" if name in sizes else "a name of the language"
             raise _at(text, line, NameProblem(f"`{name}` is {kind}", hint="choose another name"))
         if name in defined or name in declared.integers:
             raise _at(text, line, NameProblem(f"`{name}` is defined twice", hint=f"{name}1, {name}2, …"))
@@ -211,16 +198,23 @@ def _check_names(text: Source, declared: Declarations) -> None:
             what = f"`{target_name(line)}` is declared as an input and defined"
             raise _at(text, line, NameProblem(what, hint="choose another name"))
     names = {*defined, *declared.shapes, *declared.integers}
-    for name in names & declared.sizes:
+    for name in names & sizes:
         raise NameProblem(f"`{name}` is a size and a tensor", source=text.text, hint="give one another name")
     for name in names & RESERVED:
         raise NameProblem(f"`{name}` is a name of the language", source=text.text, hint="choose another name")
+    _check_order(text, declared, defined)
+
+
+def _check_gradient_names(text: Source, names: Collection[str]) -> None:
+    """`dX` is the gradient of X wherever X is a name."""
     for name in sorted(names):
         if f"d{name}" in names:
-            node = defined.get(f"d{name}", ast.Module([], []))
             what = f"`d{name}` is the name of the gradient of {name}"
-            raise _at(text, node, NameProblem(what, hint="choose another name"))
-    _check_order(text, declared, defined)
+            error = NameProblem(what, source=text.text, hint="choose another name")
+            match = re.search(rf"\bd{name}\b", text.text)
+            if match is not None:
+                error.at(place_at(text.text, match.start()))
+            raise error
 
 
 def _check_order(text: Source, declared: Declarations, defined: Mapping[str, ast.AST]) -> None:
@@ -244,16 +238,16 @@ def _at(text: Source, node: ast.AST, error: PullbackError) -> PullbackError:
     return error.at(text.place(node), text.text) if hasattr(node, "lineno") else error
 
 
-def _inputs(declared: Declarations, inferred: Mapping[str, tuple[Expr, ...]]) -> dict[str, Tensor]:
+def _inputs(declared: Declarations, inferred: Mapping[str, Inferred]) -> dict[str, Tensor]:
     defined = {target_name(line) for line in declared.lines}
     inputs: dict[str, Tensor] = {}
     for name, shape in declared.shapes.items():
         if name not in defined:
             inputs[name] = Tensor(name, shape, None, declared.facts.get(name, frozenset()))
-    for name, (shape, values) in declared.integers.items():
-        inputs[name] = Tensor(name, shape, values)
-    for name, shape in inferred.items():
-        inputs[name] = Tensor(name, shape, None, declared.facts.get(name, frozenset()))
+    for name, (shape, extent) in declared.integers.items():
+        inputs[name] = Tensor(name, shape, extent)
+    for name, (shape, values) in inferred.items():
+        inputs[name] = Tensor(name, shape, values, declared.facts.get(name, frozenset()))
     return inputs
 
 

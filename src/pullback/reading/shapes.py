@@ -75,6 +75,8 @@ def parse_size(entry: Any) -> Expr:
         if abs(entry) >= 10**MAX_DIGITS:
             raise ShapeProblem(f"a size of more than {MAX_DIGITS} digits")
         size: Expr = num(entry)
+    elif isinstance(entry, str) and _NAME.match(entry):
+        return any_symbol(entry)
     elif isinstance(entry, str):
         size = _size_from_text(entry)
     else:

@@ -117,7 +117,7 @@ def _scan(text: str) -> list[tuple[int, int]]:
                 if depth > MAX_NESTING:
                     raise LimitProblem(
                         f"brackets nest more than {MAX_NESTING} deep",
-                        where=_place_at(text, match.start()),
+                        where=place_at(text, match.start()),
                         source=text,
                         hint="name a subexpression on a line of its own",
                     )
@@ -131,6 +131,11 @@ def _scan(text: str) -> list[tuple[int, int]]:
 
 
 def _check_number(digits: str, text: str, start: int) -> None:
+    following = text[start + len(digits) : start + len(digits) + 1]
+    if following.isalpha() or following == "_":
+        what = f"`{digits}{following}…` is neither a number nor a name"
+        hint = "decimal numbers, and names that begin with a letter"
+        raise SyntaxProblem(what, where=place_at(text, start), source=text, hint=hint)
     mantissa, _, exponent = digits.lower().partition("e")
     if sum(c.isdigit() for c in mantissa) > MAX_DIGITS:
         what = f"a number of more than {MAX_DIGITS} digits"
@@ -138,7 +143,7 @@ def _check_number(digits: str, text: str, start: int) -> None:
         what = f"a number with an exponent beyond {MAX_EXPONENT}"
     else:
         return
-    raise LimitProblem(what, where=_place_at(text, start), source=text, hint="use a shorter number")
+    raise LimitProblem(what, where=place_at(text, start), source=text, hint="use a shorter number")
 
 
 def _check_characters(part: str, text: str, start: int) -> None:
@@ -147,13 +152,14 @@ def _check_characters(part: str, text: str, start: int) -> None:
             kind = "letter outside ASCII" if c.isprintable() else "control character"
             raise SyntaxProblem(
                 f"a {kind}, {c!r}, is not part of the language",
-                where=_place_at(text, start + offset),
+                where=place_at(text, start + offset),
                 source=text,
                 hint="names are made of A-Z, a-z, 0-9 and _",
             )
 
 
-def _place_at(text: str, position: int) -> Place:
+def place_at(text: str, position: int) -> Place:
+    """Line and column of a position in the text, counted from 1."""
     line = text.count("\n", 0, position) + 1
     return line, position - (text.rfind("\n", 0, position) + 1) + 1
 
@@ -237,7 +243,7 @@ class _Checker:
                 raise self.refuse(node, f"the operator {type(operator).__name__} is not known", "-x")
             case ast.Attribute(attr=attribute) if attribute != "T":
                 what = f"`.{attribute}` is not part of the language; the one attribute is .T"
-                raise self.refuse(node, what, f"{attribute}(…), where the language has that function")
+                raise self.refuse(node, what, "functions stand in front: sum(X, axis=0), not X.sum(axis=0)")
             case ast.Call(func=func) if not isinstance(func, ast.Name):
                 what = "only the functions of the language are called, by their name"
                 raise self.refuse(node, what, "sum(X, axis=0) instead of X.sum(axis=0)")
