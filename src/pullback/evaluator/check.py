@@ -8,21 +8,22 @@ residues are a suspicion only, because the exact domain knows some laws and not 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from pullback.errors import IndexProblem, LimitProblem, ShapeProblem
+from pullback.errors import IndexProblem, LimitProblem, PullbackError, ShapeProblem
 from pullback.evaluator.degree import degree
 from pullback.evaluator.derivatives import gradient_in
-from pullback.evaluator.domain import BoolArray
+from pullback.evaluator.domain import BoolArray, IntArray
 from pullback.evaluator.draw import random_inputs, small_integers
 from pullback.evaluator.exact import HighPrecision
+from pullback.evaluator.floats import Float64
 from pullback.evaluator.interpret import Interpreter
 from pullback.evaluator.primefield import PrimeField
 from pullback.evaluator.residues import P
-from pullback.evaluator.sizes import assignments, extents_in, names_in, ones
+from pullback.evaluator.sizes import assignments, extents_in, literals_in, names_in, ones
 from pullback.expression import (
     Bracket,
     Call,
@@ -45,7 +46,10 @@ Side = Callable[[Interpreter[Any]], Pair]
 TRIALS = 4
 MORE_TRIALS = (64, 256)
 WORLDS = 2  # assignments of distinct sizes; one of ones and one with ties come on top
-DRAWS = 4  # of real numbers, where the exact domain does not decide
+ATTEMPTS = 40  # at finding sizes where the definitions have a value
+DRAWS = 64  # of real numbers, where the exact domain does not decide
+REAL_TOLERANCE = 1e-7
+MOST = 30  # trials that count towards the error bound
 KINKED_CALLS = frozenset(("relu", "abs", "sign", "maximum", "minimum", "where"))
 KINKED_OPERATORS = frozenset(("max", "min"))
 
@@ -54,9 +58,10 @@ KINKED_OPERATORS = frozenset(("max", "min"))
 class Outcome:
     """What a check found.
 
-    "equal" holds except with probability `error_bound` (an estimate from the degree). "different" is
-    confirmed by real numbers at the sizes `where`. For "undecided", `numerical` says whether the two
-    sides agreed to 30 digits at random real points; `reason` says why the exact domain did not decide.
+    "equal" holds except with probability `error_bound` (an estimate from the degree); with `at_tie` it
+    does not hold at ties and kinks, where a convention decides. "different" is confirmed by real
+    numbers at the sizes `where`. For "undecided", `numerical` says whether the sides agreed to 30 digits
+    at random real points; `reason` says why the exact domain did not decide.
     """
 
     status: Status
@@ -67,7 +72,6 @@ class Outcome:
     reason: str = ""
     where: Mapping[str, int] | None = None
     at_tie: bool = False
-    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Checker:
@@ -83,6 +87,7 @@ class Checker:
         self.inputs = tuple(inputs)
         self.seed = seed
         self.extents = extents_in(definitions, inputs, ())
+        self.literals = literals_in(d.body for d in definitions)
         self.gradients: dict[tuple[int, str], Any] = {}
         self._worlds: list[World] | None = None
 
@@ -91,33 +96,42 @@ class Checker:
     def worlds(self) -> list[World]:
         """Sizes with values in the exact domain: distinct sizes, all ones, and small integers with ties."""
         if self._worlds is None:
-            self._worlds = [self.world(sizes, "random") for sizes in self._sizes()]
+            self._worlds = self._distinct()
             lowest = ones(self.extents)
             if lowest is not None:
-                self._worlds.append(self.world(lowest, "random"))
+                self._worlds.append(self.world(lowest, "ones"))
             if self.has_kinks():
-                self._worlds.append(self.world(self._worlds[0].sizes, "ties", 4 * TRIALS))
+                self._worlds.append(self.world(self._worlds[0].sizes, "ties", 2 * TRIALS))
         return self._worlds
 
-    def _sizes(self) -> list[dict[str, int]]:
-        """The first few assignments at which the forward definitions can be evaluated."""
-        found: list[dict[str, int]] = []
-        for tried, sizes in enumerate(assignments(self.extents)):
-            if tried >= 40 or len(found) == WORLDS:
+    def _distinct(self) -> list[World]:
+        """Worlds of the first few sizes at which the forward definitions have a value."""
+        found: list[World] = []
+        failure: PullbackError = ShapeProblem("the definitions have no value there")
+        for tried, sizes in enumerate(assignments(self.extents, self.literals)):
+            if tried >= ATTEMPTS or len(found) == WORLDS:
                 break
+            world = self.world(sizes, "distinct")
             try:
-                world = self.world(sizes, "random", 1)
-                for definition in self.definitions:
-                    world.interpreter.tensor(definition.tensor.name)
+                if self._has_values(world):
+                    found.append(world)
             except (IndexProblem, ShapeProblem, LimitProblem) as problem:
                 failure = problem
-                continue
-            found.append(sizes)
         if not found:
             raise ShapeProblem(
                 "no small sizes were found at which the definitions can be evaluated: " + failure.message
             )
         return found
+
+    def _has_values(self, world: World) -> bool:
+        """Whether every defined tensor has some entry with a value."""
+        domain = world.interpreter.domain
+        with np.errstate(all="ignore"):
+            for definition in self.definitions:
+                value = world.interpreter.tensor(definition.tensor.name)
+                if not definition.tensor.is_integer and not domain.difference(value, value)[1].any():
+                    return False
+        return True
 
     def world(self, sizes: Mapping[str, int], kind: str, trials: int = TRIALS) -> World:
         rng = np.random.default_rng([self.seed, trials, len(sizes)])
@@ -194,110 +208,154 @@ class Checker:
     def _decide(self, both: Side, rank: int, bound: int, kinked: bool) -> Outcome:
         worlds = list(self.worlds())
         if kinked and not self.has_kinks():
-            worlds.append(self.world(worlds[0].sizes, "ties", 4 * TRIALS))
-        sizes = tuple(world.sizes for world in worlds)
-        fewest = 10**9
-        total = 0
-        for world in worlds:
-            differs, known = self._compared(world, both, rank)
-            if world.kind == "random" and not known.all():
-                world, differs, known = self._escalated(world, both, rank, differs, known)
-            total += world.interpreter.domain.batch
-            if differs.any():
-                return self._confirmed(world, both, rank, differs, sizes, total)
-            if world.kind == "random":
-                fewest = min(fewest, int(known.min(initial=10**9)))
+            worlds.append(self.world(worlds[0].sizes, "ties", 2 * TRIALS))
+        tally = Tally(tuple(world.sizes for world in worlds))
+        results = self._results(worlds, both, rank)
+        if not any(known.all() for world, _, known in results if world.kind == "distinct"):
+            results[0] = self._escalated(results[0], both, rank)
+        at_tie: World | None = None
+        for world, differs, _ in results:
+            tally.trials += differs.shape[0]
+            if not differs.any():
+                continue
+            if world.kind == "ties":
+                at_tie = world if self._confirmed_tie(world, both, differs) else None
+                continue
+            return self._suspected(world, both, tally)
+        fewest = max(int(known.min(initial=MOST)) for world, _, known in results if world.kind == "distinct")
         if fewest == 0:
-            return self._numerical(both, rank, sizes, total, "some entries have no value in the exact domain")
-        error = float((max(1, bound) / P) ** min(fewest, 30))
-        return Outcome("equal", min(1.0, error), total, sizes)
+            return self._numerical(worlds, both, tally)
+        error = min(1.0, float((max(1, bound) / P) ** min(fewest, MOST)))
+        where = None if at_tie is None else at_tie.sizes
+        return Outcome("equal", error, tally.trials, tally.sizes, where=where, at_tie=at_tie is not None)
 
-    def _compared(self, world: World, both: Side, rank: int) -> tuple[BoolArray, BoolArray]:
-        """(where the sides differ in any trial, in how many trials each entry is known)."""
+    def _results(self, worlds: Sequence[World], both: Side, rank: int) -> list[Result]:
+        """What each world says; one whose arrays are too large even for one trial is left out."""
+        results: list[Result] = []
+        failure: LimitProblem | None = None
+        for world in worlds:
+            try:
+                results.append((world, *self._compared(world, both, rank)))
+            except LimitProblem as problem:
+                failure = problem
+        if failure is not None and not any(world.kind == "distinct" for world, _, _ in results):
+            raise failure
+        return results
+
+    def _compared(self, world: World, both: Side, rank: int) -> tuple[BoolArray, IntArray]:
+        """(where the sides differ in any trial, in how many trials each entry is known).
+
+        Where the arrays would grow too large, fewer trials are made.
+        """
         domain = world.interpreter.domain
-        with np.errstate(all="ignore"):
-            left, right = both(world.interpreter)
-            differs, known = domain.difference(left, right)
-        shape = differs.shape[differs.ndim - rank :]
-        full = np.broadcast_to(known, (domain.batch, *shape)) if known.ndim == rank else known
-        wide = np.broadcast_to(differs, (domain.batch, *shape)) if differs.ndim == rank else differs
-        return wide, full.sum(axis=0)
+        try:
+            with np.errstate(all="ignore"):
+                left, right = both(world.interpreter)
+                differs, known = domain.difference(left, right)
+        except LimitProblem:
+            if domain.batch == 1:
+                raise
+            fewer = self.world(world.sizes, world.kind, max(1, domain.batch // 4))
+            return self._compared(fewer, both, rank)
+        shape = (domain.batch, *differs.shape[differs.ndim - rank :])
+        wide = np.broadcast_to(differs, shape)
+        return wide, np.broadcast_to(known, shape).sum(axis=0)
 
-    def _escalated(
-        self, world: World, both: Side, rank: int, differs: BoolArray, known: BoolArray
-    ) -> tuple[World, BoolArray, Any]:
+    def _escalated(self, result: Result, both: Side, rank: int) -> Result:
         """The same sizes with more trials, until every entry has a value in one of them."""
         for trials in MORE_TRIALS:
+            world, differs, known = result
             if known.all() or differs.any():
                 break
-            try:
-                more = self.world(world.sizes, "random", trials)
-                differs, known = self._compared(more, both, rank)
-                world = more
-            except LimitProblem:
-                break
-        return world, differs, known
+            more = self.world(world.sizes, world.kind, trials)
+            result = (more, *self._compared(more, both, rank))
+        return result
 
-    def _confirmed(
-        self, world: World, both: Side, rank: int, differs: BoolArray, sizes: Any, total: int
-    ) -> Outcome:
-        """A suspicion looked at with real numbers."""
-        at_tie = world.kind == "ties"
+    # ---- what real numbers say
+
+    def _suspected(self, world: World, both: Side, tally: Tally) -> Outcome:
+        """The sides differ in the exact domain: do they in real numbers?"""
+        found = self._in_reals(world.sizes, both)
+        if found is False:
+            return Outcome("different", 0.0, tally.trials, tally.sizes, where=world.sizes)
+        reason = "the sides differ in the exact domain, which does not know every law of its functions"
+        return Outcome("undecided", 1.0, tally.trials, tally.sizes, numerical=found is True, reason=reason)
+
+    def _numerical(self, worlds: Sequence[World], both: Side, tally: Tally) -> Outcome:
+        """Some entries have no value in the exact domain."""
+        agreed: bool | None = None
+        for world in worlds:
+            found = self._in_reals(world.sizes, both) if world.kind != "ties" else None
+            if found is False:
+                return Outcome("different", 0.0, tally.trials, tally.sizes, where=world.sizes)
+            agreed = agreed or found
+        reason = "some entries have no value in the exact domain"
+        return Outcome("undecided", 1.0, tally.trials, tally.sizes, numerical=bool(agreed), reason=reason)
+
+    def _in_reals(self, sizes: Mapping[str, int], both: Side) -> bool | None:
+        """Whether the sides agree at random real numbers; None where no entry had a value.
+
+        Many draws in float64 look for a difference; 50 digits decide at the most telling one.
+        """
         rng = np.random.default_rng([self.seed, 5])
-        if at_tie:
-            trials = np.flatnonzero(differs.reshape(differs.shape[0], -1).any(axis=1))[:DRAWS]
-            domain = HighPrecision()
-            draws = [
-                {
-                    t.name: world.raw[t.name] if t.is_integer else domain.integers(world.raw[t.name][k])
+        known = False
+        for positive in (False, True):
+            floats = Float64(REAL_TOLERANCE, DRAWS)
+            values = random_inputs(self.inputs, sizes, floats, rng, positive=positive)
+            for telling in self._telling(sizes, values, both, floats):
+                domain = HighPrecision()
+                chosen = {
+                    t.name: values[t.name] if t.is_integer else domain.floats(values[t.name][telling])
                     for t in self.inputs
                 }
-                for k in trials
-            ]
-            if any(self._real(world.sizes, values, both) is False for values in draws):
-                return Outcome("different", 0.0, total, sizes, where=world.sizes, at_tie=True)
-            return self._numerical(both, rank, sizes, total, "the sides differ at a tie of the exact domain")
-        found = self._reals(world.sizes, both, rng)
-        if found is False:
-            return Outcome("different", 0.0, total, sizes, where=world.sizes)
-        reason = "the sides differ in the exact domain and agree in real numbers"
-        if found is None:
-            reason = "the sides differ in the exact domain and have no value at the real numbers that were tried"
-        return Outcome("undecided", 1.0, total, sizes, numerical=found is True, reason=reason)
+                agree = self._real(sizes, chosen, both)
+                if agree is False:
+                    return False
+                known = known or bool(agree)
+        return True if known else None
 
-    def _numerical(self, both: Side, rank: int, sizes: Any, total: int, reason: str) -> Outcome:
-        rng = np.random.default_rng([self.seed, 6])
-        agreed = True
-        for assignment in {tuple(sorted(s.items())): s for s in sizes}.values():
-            found = self._reals(assignment, both, rng)
-            if found is False:
-                return Outcome("different", 0.0, total, sizes, where=assignment)
-            agreed = agreed and found is True
-        return Outcome("undecided", 1.0, total, sizes, numerical=agreed, reason=reason)
+    def _telling(
+        self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Side, floats: Float64
+    ) -> list[int]:
+        """The draws where the sides seem to differ first, then some draw where they have a value."""
+        interpreter: Interpreter[Any] = Interpreter(floats, sizes, values, self.definitions)
+        try:
+            with np.errstate(all="ignore"):
+                differs, known = floats.difference(*both(interpreter))
+        except (LimitProblem, np.linalg.LinAlgError):
+            return [0, 1]
+        rows = np.broadcast_to(differs, known.shape).reshape(known.shape[0] if known.ndim else 1, -1)
+        seen = known.reshape(rows.shape)
+        order = [*np.flatnonzero(rows.any(axis=1))[:2], *np.flatnonzero(seen.any(axis=1))[:1]]
+        return [int(k) for k in order]
 
-    def _reals(self, sizes: Mapping[str, int], both: Side, rng: np.random.Generator) -> bool | None:
-        """Whether the sides agree at random real numbers; None where no entry had a value."""
-        found: bool | None = None
-        for draw in range(DRAWS):
-            domain = HighPrecision()
-            values = random_inputs(self.inputs, sizes, domain, rng, positive=draw % 2 == 1)
-            agree = self._real(sizes, values, both)
-            if agree is False:
-                return False
-            if agree:
-                found = True
-                if draw:
-                    break
-        return found
+    def _confirmed_tie(self, world: World, both: Side, differs: BoolArray) -> bool:
+        """Whether real numbers with the same ties differ too."""
+        trials = np.flatnonzero(differs.reshape(differs.shape[0], -1).any(axis=1))[:4]
+        domain = HighPrecision()
+        for k in trials:
+            values = {
+                t.name: world.raw[t.name] if t.is_integer else domain.integers(world.raw[t.name][k])
+                for t in self.inputs
+            }
+            if self._real(world.sizes, values, both) is False:
+                return True
+        return False
 
     def _real(self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Side) -> bool | None:
         interpreter: Interpreter[Any] = Interpreter(HighPrecision(), sizes, values, self.definitions)
-        with np.errstate(all="ignore"):
-            left, right = both(interpreter)
-            differs, known = interpreter.domain.difference(left, right)
+        differs, known = interpreter.domain.difference(*both(interpreter))
         if differs.any():
             return False
         return True if known.any() else None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been tried so far."""
+
+    sizes: tuple[Mapping[str, int], ...]
+    trials: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +366,9 @@ class World:
     kind: str
     interpreter: Interpreter[Any]
     raw: Mapping[str, Any]
+
+
+Result = tuple[World, BoolArray, IntArray]
 
 
 def is_kinked(e: Expr) -> bool:

@@ -112,9 +112,7 @@ class _Contraction:
         left, right = (self.interpreter.arranged(x, keep + gone) for x in (a, b))
         return Named(keep, self.domain.product_total(left, right, len(gone)))
 
-    def direct(
-        self, fields: list[Named[V]], masks: list[Plain[BoolArray]], axes: Axes
-    ) -> Named[V]:
+    def direct(self, fields: list[Named[V]], masks: list[Plain[BoolArray]], axes: Axes) -> Named[V]:
         """The whole product at once, then the sum."""
         keep, gone = self.split(axes, set())
         target = keep + gone

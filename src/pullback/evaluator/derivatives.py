@@ -165,8 +165,7 @@ def numeric_gradients(
             for first in range(0, flat.size, ENTRIES):
                 count = min(ENTRIES, flat.size - first)
                 moved = _moved(flat, first, count, step).reshape(-1, *np.shape(values[x.name]))
-                domain = Float64()
-                domain.lead, domain.batch = 1, moved.shape[0]
+                domain = Float64(draws=moved.shape[0])
                 out = Interpreter(domain, sizes, {**values, x.name: moved}, definitions).tensor(last.name)
                 loss = domain.total(out if upstream is None else out * upstream, last.rank)
                 loss = np.broadcast_to(loss, (moved.shape[0],)).reshape(count, 3, 2)

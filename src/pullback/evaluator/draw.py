@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.errors import InternalProblem
 from pullback.evaluator.domain import Domain, IntArray
-from pullback.evaluator.exact import HighPrecision, Rational
+from pullback.evaluator.exact import HighPrecision, Rational, boxed
 from pullback.evaluator.floats import Float64
 from pullback.evaluator.interpret import Interpreter
 from pullback.evaluator.primefield import PrimeField, Residues
@@ -110,19 +110,18 @@ def _drawn(
     return domain.select(diagonal, domain.add(pivots, domain.integers(np.array(n))), a)
 
 
-def _entries(
-    shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generator, positive: bool
-) -> Any:
+def _entries(shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generator, positive: bool) -> Any:
     match domain:
         case PrimeField():
             p = rng.integers(1, P, size=(domain.batch, *shape))
             return Residues(p * p % P if positive else p, rng.integers(1, Q, size=p.shape))
         case Float64():
-            return rng.uniform(0.5, 2.0, size=shape) if positive else rng.normal(size=shape)
+            whole = (domain.batch, *shape) if domain.lead else shape
+            return rng.uniform(0.5, 2.0, size=whole) if positive else rng.normal(size=whole)
         case Rational():
             low = 1 if positive else -3
             return domain.integers(rng.integers(low, 5, size=shape))
         case HighPrecision():
             whole = rng.integers(32, 128, size=shape) if positive else rng.integers(-128, 129, size=shape)
-            return domain.integers(whole) / 64
+            return boxed(domain.integers(whole) / 64)
     raise InternalProblem(f"no random values are known for {domain.name}")

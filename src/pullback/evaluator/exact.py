@@ -181,6 +181,13 @@ class HighPrecision(ObjectDomain):
     def scalar(self, x: Fraction) -> Any:
         return self.context.mpf(x.numerator) / x.denominator
 
+    def floats(self, a: Array) -> Array:
+        """The exact values of float64 numbers."""
+        result = np.empty(a.shape, dtype=object)
+        for at, x in np.ndenumerate(a):
+            result[at] = self.context.mpf(float(x))
+        return result
+
     def power(self, a: Array, r: Fraction) -> Array:
         if r.denominator == 1:
             return self.each(lambda x: self.nothing if x == 0 and r < 0 else x**r.numerator, a)

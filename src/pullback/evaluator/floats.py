@@ -28,8 +28,10 @@ class Float64(Domain[Floats]):
     exact = False
     fuses = True
 
-    def __init__(self, tolerance: float = 1e-9) -> None:
+    def __init__(self, tolerance: float = 1e-9, draws: int | None = None) -> None:
+        """With `draws`, values may have a leading axis of so many independent draws."""
         self.tolerance: Final = tolerance
+        self.lead, self.batch = (0, 1) if draws is None else (1, draws)
 
     def restructure(self, v: Floats, f: Callable[[Array], Array]) -> Floats:
         return array(f(v))

@@ -138,9 +138,7 @@ class Interpreter(Generic[V]):
             return data
         self.room(shape)
         n = len(shape)
-        return self.domain.restructure(
-            data, lambda x: np.broadcast_to(x, x.shape[: x.ndim - n] + shape)
-        )
+        return self.domain.restructure(data, lambda x: np.broadcast_to(x, x.shape[: x.ndim - n] + shape))
 
     # ---- sizes and integers
 
@@ -271,7 +269,7 @@ class Interpreter(Generic[V]):
         match e:
             case Num(value):
                 return Named((), self.domain.number(value))
-            case Size(name):
+            case Size():
                 return Named((), self.domain.number(Fraction(self.size(e))))
             case Const("pi"):
                 return Named((), self.domain.pi())
@@ -440,9 +438,7 @@ _INTEGER_CALLS = {
 }
 
 
-def needed(
-    name: str, definitions: Mapping[str, Definition], known: Mapping[str, Any]
-) -> list[Definition]:
+def needed(name: str, definitions: Mapping[str, Definition], known: Mapping[str, Any]) -> list[Definition]:
     """The definitions to evaluate before `name` is known, in order, without recursion."""
     order: list[Definition] = []
     state: dict[str, int] = {}

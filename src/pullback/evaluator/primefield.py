@@ -28,6 +28,7 @@ from pullback.evaluator.residues import (
     is_square,
     logarithm,
     power,
+    root,
     scrambled,
 )
 from pullback.limits import demand
@@ -179,16 +180,20 @@ class PrimeField(Domain[Residues]):
         if gcd(r.denominator, P - 1) == 1:
             exponent = r.numerator * pow(r.denominator, -1, P - 1) % (P - 1)
         else:
-            # The roots of a square that are squares themselves: exponents modulo Q.
-            exponent = r.numerator * pow(r.denominator, -1, Q) % Q
+            exponent = r.numerator * pow(r.denominator, -1, Q) % Q  # see `root`
             bad = _merged(bad, character(a.p) < 0)
         p = power(a.p, exponent)
         if r.denominator == 1:
             q = lambda: power(a.exponent(), r.numerator % (Q - 1), Q)  # noqa: E731
         else:
-            q = lambda: self._hash(p, Q, "power")  # noqa: E731
+            q = lambda: self._root_exponent(a, r, p)  # noqa: E731
         scale = self.number(r)
         return Residues(p, q, bad, log_of=lambda: self.mul(scale, self.log(a)))
+
+    def _root_exponent(self, a: Residues, r: Fraction, p: IntArray) -> IntArray:
+        """The exponent part of a root: a root where there is one (small integers have one), else opaque."""
+        q = a.exponent()
+        return np.where(character(q, Q) >= 0, root(q, r, Q), self._hash(p, Q, "power"))
 
     # ---- functions
 

@@ -1,12 +1,13 @@
 """Arithmetic of integer arrays modulo the two primes: powers, characters, logarithms, hashes.
 
-`P = 2 Q + 1` with both prime, and every integer from 1 to 36 is a square modulo P: so small integers
+`P = 2 Q + 1` with both prime, and every integer from 1 to 22 is a square modulo both: so small integers
 are positive and in their true order, where "positive" is read as "a non-zero square".
 Products of two residues fit into int64.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Final
 
@@ -14,10 +15,10 @@ import numpy as np
 
 from pullback.evaluator.domain import Array, BoolArray, IntArray
 
-P: Final = 2_146_664_519
-Q: Final = 1_073_332_259
+P: Final = 2_147_024_879
+Q: Final = 1_073_512_439
 G: Final = 4  # generates the squares modulo P, a group of order Q
-_BABY: Final = 1 << 16
+_BABY: Final = 1 << 18
 
 
 def power(a: Array, n: int, prime: int = P) -> IntArray:
@@ -32,10 +33,19 @@ def power(a: Array, n: int, prime: int = P) -> IntArray:
     return result
 
 
-def character(a: Array) -> IntArray:
-    """1 for a non-zero square modulo P, -1 for a non-square, 0 for 0."""
-    legendre = power(a, Q)
-    return np.where(legendre == P - 1, np.int64(-1), legendre)
+def character(a: Array, prime: int = P) -> IntArray:
+    """1 for a non-zero square modulo the prime, -1 for a non-square, 0 for 0."""
+    legendre = power(a, (prime - 1) // 2, prime)
+    return np.where(legendre == prime - 1, np.int64(-1), legendre)
+
+
+def root(a: Array, r: Fraction, prime: int) -> IntArray:
+    """a ** r for squares: the root that is a square itself, so that roots of a product multiply.
+
+    The squares form a group of odd order (prime - 1) / 2 for both primes.
+    """
+    order = (prime - 1) // 2
+    return power(a, r.numerator * pow(r.denominator, -1, order) % order, prime)
 
 
 @cache
@@ -85,8 +95,9 @@ def logarithm(a: Array) -> IntArray:
 def scrambled(a: Array, key: int, prime: int) -> IntArray:
     """A residue that is a fixed, random-looking function of (key, a)."""
     x = np.asarray(a).astype(np.uint64) + np.uint64(key & (2**63 - 1))
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    with np.errstate(over="ignore"):
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+            x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
     return ((x >> np.uint64(1)) % np.uint64(prime)).astype(np.int64)
 
 

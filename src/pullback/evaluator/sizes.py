@@ -10,13 +10,29 @@ import numpy as np
 from pullback.errors import IndexProblem, ShapeProblem
 from pullback.evaluator.floats import Float64
 from pullback.evaluator.interpret import Interpreter
-from pullback.expression import Access, Definition, Element, Expr, Index, Num, Size, Sum, Tensor, walk
+from pullback.expression import (
+    Access,
+    Bracket,
+    Definition,
+    Element,
+    Expr,
+    Index,
+    Num,
+    Size,
+    Sum,
+    Tensor,
+    walk,
+)
 
-MANY = 4  # more symbols than this do not all get sizes of their own in one assignment
+MANY = 3  # more symbols than this do not all get sizes of their own in one assignment
+FEW = 2  # symbols or fewer: their sizes can afford to exceed the literals of the program
+LARGEST_LITERAL = 6
 ATTEMPTS = 3000
 
 
-def extents_in(definitions: Iterable[Definition], tensors: Iterable[Tensor], more: Iterable[Expr]) -> set[Expr]:
+def extents_in(
+    definitions: Iterable[Definition], tensors: Iterable[Tensor], more: Iterable[Expr]
+) -> set[Expr]:
     """Every extent of an index or a tensor."""
     found: set[Expr] = set()
     for tensor in tensors:
@@ -48,48 +64,74 @@ def names_in(extents: Iterable[Expr]) -> list[str]:
     return sorted({node.name for extent in extents for node in walk(extent) if isinstance(node, Size)})
 
 
-def is_legal(extents: Iterable[Expr], sizes: Mapping[str, int]) -> bool:
-    """Whether every extent is an integer of at least 1."""
+def is_legal(extents: Iterable[Expr], sizes: Mapping[str, int], least: int = 1) -> bool:
+    """Whether every extent is an integer of at least `least`."""
     interpreter = Interpreter(Float64(), sizes, {})
     try:
-        return all(interpreter.size(extent) >= 1 for extent in extents)
+        return all(interpreter.size(extent) >= least for extent in extents)
     except (IndexProblem, ShapeProblem):
         return False
 
 
-def assignments(extents: set[Expr]) -> Iterator[dict[str, int]]:
-    """Legal assignments of sizes of at least 2, the most telling ones first."""
+def assignments(extents: set[Expr], literals: set[int] | None = None) -> Iterator[dict[str, int]]:
+    """Legal assignments of sizes of at least 2, the most telling ones first.
+
+    First those at which every extent, such as H-R+1, is at least 2 as well. `literals` are numbers that
+    stand in index arithmetic: sizes keep clear of them and, where few, exceed twice the largest.
+    """
     names = names_in(extents)
     if not names:
         yield {}
         return
-    literals = {int(x.value) for e in extents for x in walk(e) if isinstance(x, Num) and x.value.denominator == 1}
-    compound = {extent for extent in extents if not isinstance(extent, Size)}
-    seen: set[tuple[int, ...]] = set()
-    for values in _candidates(len(names), literals):
-        if values in seen:
-            continue
-        seen.add(values)
-        sizes = dict(zip(names, values, strict=True))
-        if is_legal(compound, sizes):
-            yield sizes
+    avoid = {
+        int(x.value) for e in extents for x in walk(e) if isinstance(x, Num) and x.value.denominator == 1
+    }
+    compound = {extent for extent in extents if not isinstance(extent, Size | Num)}
+    seen: set[tuple[tuple[int, ...], int]] = set()
+    for least in (2, 1) if compound else (1,):
+        for values in _candidates(len(names), avoid | (literals or set()), max(literals or {0})):
+            if (values, least) not in seen:
+                seen.add((values, least))
+                sizes = dict(zip(names, values, strict=True))
+                if is_legal(compound, sizes, least):
+                    yield sizes
 
 
-def _candidates(count: int, literals: set[int]) -> Iterator[tuple[int, ...]]:
-    pool = [k for k in range(2, 12) if k not in literals][: count + 1]
+def _candidates(count: int, avoid: set[int], largest: int) -> Iterator[tuple[int, ...]]:
+    first = 2 * largest + 1 if largest and count <= FEW else 2
+    pool = [k for k in range(first, first + 10) if k not in avoid][: count + 1]
     if count <= MANY:
         ordered = sorted(permutations(pool, count), key=sum)
-        # The second trial is as unlike the first as possible: another order of other sizes.
         yield from ordered[:1]
+        # The second trial is as unlike the first as possible: another order of other sizes.
         yield from reversed([values for values in ordered if sum(values) <= sum(ordered[0]) + 2])
         yield from ordered
     else:
         yield tuple(2 + k % 3 for k in range(count))
         yield tuple(2 + (k // 3) % 3 for k in range(count))
     rng = np.random.default_rng(count)
-    for largest in (4, 6, 9):
+    for most in (4, 6, 9):
         for _ in range(ATTEMPTS // 3):
-            yield tuple(int(x) for x in rng.integers(2, largest + 1, size=count))
+            yield tuple(int(x) for x in rng.integers(2, most + 1, size=count))
+
+
+def literals_in(expressions: Iterable[Expr]) -> set[int]:
+    """Integers of at least 2 that stand in the slots of accesses and in brackets."""
+    found: set[int] = set()
+    for e in expressions:
+        for node in walk(e):
+            match node:
+                case Access(_, slots):
+                    parts: tuple[Expr, ...] = slots
+                case Bracket(_, left, right):
+                    parts = (left, right)
+                case _:
+                    continue
+            for part in parts:
+                if part is not node:
+                    numbers = (abs(x.value) for x in walk(part) if isinstance(x, Num))
+                    found.update(int(n) for n in numbers if n.denominator == 1 and 2 <= n <= LARGEST_LITERAL)
+    return found
 
 
 def ones(extents: set[Expr]) -> dict[str, int] | None:
