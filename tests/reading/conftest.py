@@ -1,10 +1,15 @@
-"""What definitions mean, over float64: a small interpreter that the tests of the reader hold it against."""
+"""What definitions say and mean: one line of text each, and a small interpreter over float64.
+
+Both are the tests' own, so that the reader is held against something that shares nothing with it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
+import pytest
 
 from pullback.expression import (
     Access,
@@ -131,3 +136,50 @@ class Floats:
         own = [self.value(index, axes).astype(int) for index in axes]
         at = [np.asarray(self.value(slot, axes)).astype(int) for slot in e.at]
         return out[tuple(np.broadcast_arrays(*own, *at))] if own or at else out
+
+
+def text(e: Expr) -> str:
+    """An expression in one unambiguous line."""
+    match e:
+        case Num(value):
+            return str(value)
+        case Size(name) | Const(name) | Index(name, _):
+            return name
+        case Access(tensor, slots):
+            return tensor.name + (f"[{','.join(map(text, slots))}]" if slots else "")
+        case Add(terms):
+            return "(" + " + ".join(map(text, terms)) + ")"
+        case Mul(factors):
+            return "*".join(map(text, factors))
+        case Pow(base, exponent):
+            return f"{text(base)}^({text(exponent)})"
+        case Call(function, arguments):
+            return f"{function}({', '.join(map(text, arguments))})"
+        case Bracket(relation, left, right):
+            return f"[{text(left)} {relation} {text(right)}]"
+        case Sum(indices, body):
+            return f"Σ_{','.join(index.name for index in indices)} {text(body)}"
+        case Element(operator, at, binders, bodies, _):
+            parts = zip(binders, bodies, strict=True)
+            inner = "; ".join(f"{','.join(i.name for i in bound)}: {text(body)}" for bound, body in parts)
+            return f"{operator}<{inner}>[{','.join(map(text, at))}]"
+    raise AssertionError(e)
+
+
+def lines(definitions: Iterable[Definition]) -> list[str]:
+    """Each definition in one line; `?` marks the hidden ones."""
+    result = []
+    for d in definitions:
+        left = d.tensor.name + (f"[{','.join(i.name for i in d.indices)}]" if d.indices else "")
+        result.append(f"{left} {'=' if d.source else '?='} {text(d.body)}")
+    return result
+
+
+@pytest.fixture(name="floats")
+def _floats() -> type[Floats]:
+    return Floats
+
+
+@pytest.fixture(name="lines")
+def _lines() -> Callable[[Iterable[Definition]], list[str]]:
+    return lines
