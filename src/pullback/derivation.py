@@ -25,11 +25,9 @@ from pullback.operators import OPERATORS
 from pullback.program import Program, upstream_of
 from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import (
-    Key,
-    Known,
+    OperatorReader,
     functions_in,
     known_operators,
-    materialise,
     operators_in,
 )
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
@@ -82,7 +80,8 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
     names = Names(program)
     needed = reached(program, wanted)
     consumers = _consumers(program, needed)
-    targets = {tensor: _target(tensor, uses) for tensor, uses in consumers.items()}
+    named = {*program.by_name, *program.sizes}
+    targets = {tensor: _target(tensor, uses, named) for tensor, uses in consumers.items()}
     upstream = upstream_of(program.output) if program.output.rank else None
     gradients = {tensor: Tensor(f"d{tensor.name}", tensor.shape) for tensor in consumers}
     if upstream is not None:
@@ -98,17 +97,17 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
         if tensor not in needed:
             continue
         if tensor is not program.output:
-            backward += _settle(tensor, gradients[tensor], targets[tensor], received[tensor], known, names)
+            backward.append(_settle(gradients[tensor], targets[tensor], received[tensor]))
         for operand in operands(definition):
             if operand not in needed and operand not in wanted:
                 continue
             at = Access(gradients[tensor], definition.indices) if tensor in gradients else None
-            part = contribution(definition, operand, targets[operand], at, gradients[operand])
+            read = OperatorReader(known, names.new)
+            part = contribution(definition, operand, targets[operand], at, gradients[operand], read)
+            backward += read.made
             received[operand].append(part)
     for tensor in wanted:
-        backward += _settle(
-            tensor, gradients[tensor], targets[tensor], received.get(tensor, []), known, names
-        )
+        backward.append(_settle(gradients[tensor], targets[tensor], received[tensor]))
     for made in backward:
         line = matrix_line(made)
         if line is not None:
@@ -175,25 +174,15 @@ def _consumers(program: Program, needed: set[Tensor]) -> dict[Tensor, list[Defin
     return result
 
 
-def _target(tensor: Tensor, uses: list[Definition]) -> tuple[Index, ...]:
-    avoid = {name for definition in uses for name in names_in(definition.body)}
+def _target(tensor: Tensor, uses: list[Definition], named: set[str]) -> tuple[Index, ...]:
+    avoid = named | {name for definition in uses for name in names_in(definition.body)}
     avoid |= {index.name for definition in uses for index in definition.indices}
-    avoid |= {t.name for definition in uses for t in operands(definition)}
     return target_indices(tensor, avoid)
 
 
-def _settle(
-    tensor: Tensor,
-    gradient: Tensor,
-    target: tuple[Index, ...],
-    parts: list[Contribution],
-    known: dict[Key, Known],
-    names: Names,
-) -> list[Definition]:
-    """The gradient of one tensor: its shares added up, with operators read through named intermediates."""
-    value = simplest(add(*(part.value for part in parts))) if parts else ZERO
-    value, made = materialise(value, known, names.new)
-    return [*made, Definition(gradient, target, value)]
+def _settle(gradient: Tensor, target: tuple[Index, ...], parts: list[Contribution]) -> Definition:
+    """The gradient of one tensor: its shares added up. A tensor that nothing reads has none."""
+    return Definition(gradient, target, simplest(add(*(part.value for part in parts))) if parts else ZERO)
 
 
 def _forward_lines(program: Program) -> dict[str, MatrixLine]:

@@ -17,17 +17,22 @@ from pullback.expression import (
     Add,
     Definition,
     Expr,
+    Index,
     Mul,
     Sum,
     Tensor,
     add,
+    children,
     free,
     mul,
+    rebuild,
     replace,
     tensors,
+    walk,
 )
 from pullback.notation import code
 from pullback.rewriting import MatrixLine
+from pullback.rulebooks.affine import same
 
 LONGEST = 72  # characters of a line that others were written into
 
@@ -61,8 +66,9 @@ def gradient_program(derived: Derived, wrt: Collection[str], *, with_forward: bo
         made[definition.tensor.name] = definition
     order = _needed(made, targets)
     lines: list[Statement] = []
+    spelling = Spelling(derived)
     for name in order:
-        lines += statements(made[name], derived.lines.get(name))
+        lines += statements(made[name], derived.lines.get(name), spelling)
     return inline(lines, targets | _own(derived))
 
 
@@ -84,51 +90,105 @@ def _needed(made: Mapping[str, Definition], targets: Collection[str]) -> list[st
     return [name for name in made if name in wanted]
 
 
-def statements(definition: Definition, line: MatrixLine | None) -> list[Statement]:
+def statements(definition: Definition, line: MatrixLine | None, spelling: Spelling) -> list[Statement]:
     """A definition as one matrix line, or as lines of index notation."""
     name = definition.tensor.name
     if line is not None:
         return [Statement(name, name, line.text, True, definition)]
-    return index_statements(definition)
+    return index_statements(definition, spelling)
 
 
-def index_statements(definition: Definition) -> list[Statement]:
+class Spelling:
+    """Names of indices in one gradient program: a name stands for one range, and is no tensor's or size's."""
+
+    def __init__(self, derived: Derived) -> None:
+        program = derived.program
+        self.taken = {*program.by_name, *program.sizes, *(d.tensor.name for d in derived.backward)}
+        self.taken |= {"pi"} if derived.upstream is None else {"pi", derived.upstream.name}
+        self.extents: dict[str, Expr] = {}
+
+    def spelt(self, definition: Definition) -> Definition:
+        """The definition with its indices renamed where that is needed."""
+        renaming: dict[Index, Expr] = {}
+        used: set[str] = set()
+        for index in (*definition.indices, *bound_indices(definition.body)):
+            renaming[index] = self._name(index, used)
+        body = rename(definition.body, renaming)
+        indices = tuple(i for index in definition.indices if isinstance(i := renaming[index], Index))
+        return Definition(definition.tensor, indices, body)
+
+    def _name(self, index: Index, used: set[str]) -> Index:
+        stem = index.name.rstrip("0123456789")
+        for name in (index.name, *"ijklpqrsuvabcefgh", *(f"{stem}{k}" for k in range(2, 99))):
+            known = self.extents.get(name)
+            if name in used or name in self.taken or (known is not None and not same(known, index.extent)):
+                continue
+            self.extents[name] = index.extent
+            used.add(name)
+            return Index(name, index.extent)
+        raise AssertionError("out of index names")
+
+    def helper(self, name: str) -> str:
+        """A name for a sum that needs a line of its own."""
+        k = 1
+        while f"{name}{k}" in self.taken:
+            k += 1
+        self.taken.add(f"{name}{k}")
+        return f"{name}{k}"
+
+
+def bound_indices(e: Expr) -> list[Index]:
+    """Every index that a sum in `e` binds, in the order of reading."""
+    return list(dict.fromkeys(index for node in walk(e) if isinstance(node, Sum) for index in node.indices))
+
+
+def rename(e: Expr, renaming: Mapping[Index, Expr]) -> Expr:
+    """`e` with indices renamed, bound ones too."""
+    match e:
+        case Index():
+            return renaming.get(e, e)
+        case Sum(indices, body):
+            new = tuple(i for index in indices if isinstance(i := renaming.get(index, index), Index))
+            return Sum(new, rename(body, renaming))
+    return rebuild(e, tuple(rename(child, renaming) for child in children(e)))
+
+
+def index_statements(definition: Definition, spelling: Spelling) -> list[Statement]:
     """Index notation: the sum stands outside the whole line, so inner sums become lines of their own."""
+    definition = spelling.spelt(definition)
     made: list[Statement] = []
     name = definition.tensor.name
-    top = definition.body
-    terms = top.terms if isinstance(top, Add) else (top,)
-    single = len(terms) == 1
-
-    def own_line(node: Expr) -> Expr:
-        indices = tuple(sorted(free(node), key=lambda index: index.name))
-        tensor = Tensor(f"{name}_{len(made) + 1}".replace("_", "x"), tuple(i.extent for i in indices))
-        made.extend(index_statements(Definition(tensor, indices, node)))
-        return Access(tensor, indices)
+    terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
 
     def hoist(node: Expr) -> Expr | None:
-        return own_line(node) if isinstance(node, Sum) else None
+        if not isinstance(node, Sum):
+            return None
+        indices = tuple(sorted(free(node), key=lambda index: index.name))
+        tensor = Tensor(spelling.helper(name), tuple(i.extent for i in indices))
+        made.extend(index_statements(Definition(tensor, indices, node), spelling))
+        return Access(tensor, indices)
 
-    new_terms = []
-    for term in terms:
-        number, core = _leading(term)
-        if isinstance(core, Sum) and single:
-            inner = replace(core.body, hoist)
-            new_terms.append(mul(number, *_flat(inner)))
-        else:
-            new_terms.append(replace(term, hoist))
-    body = add(*new_terms)
+    number, core = _leading(terms[0])
+    if len(terms) == 1 and isinstance(core, Sum):
+        inner = mul(number, *_flat(replace(core.body, hoist)))
+        body, text = Sum(core.indices, inner), code(inner)
+    else:
+        body = add(*(replace(term, hoist) for term in terms))
+        text = code(body)
     slots = ",".join(index.name for index in definition.indices)
     target = f"{name}[{slots}]" if slots else name
-    return [*made, Statement(name, target, code(body), False, definition)]
+    meaning = Definition(definition.tensor, definition.indices, body)
+    return [*made, Statement(name, target, text, False, meaning)]
 
 
 def _leading(term: Expr) -> tuple[Expr, Expr]:
-    """Numeric and outer factors of a product whose last factor is a sum, and that sum."""
+    """The outer factors of a product that holds one sum, and that sum."""
     if isinstance(term, Mul):
         sums = [factor for factor in term.factors if isinstance(factor, Sum)]
-        if len(sums) == 1:
-            rest = [factor for factor in term.factors if factor is not sums[0]]
+        rest = [factor for factor in term.factors if factor not in sums]
+        bound = {index.name for s in sums for index in s.indices}
+        clash = any(index.name in bound for factor in rest for index in free(factor))
+        if len(sums) == 1 and not clash:
             return mul(*rest), sums[0]
     return ONE, term
 

@@ -13,6 +13,7 @@ from pullback.expression import (
     Call,
     Const,
     Definition,
+    Element,
     Expr,
     Index,
     Mul,
@@ -120,6 +121,8 @@ class IndexWriter:
             case Bracket(relation, left, right):
                 inside = f"({self._value(left, over)} {relation} {self._value(right, over)})"
                 return inside if not free(e) else f"{inside}.astype(dtype)"
+            case Element():
+                return self._reduced(e, over)
             case Call("floordiv", (a, b)):
                 return f"({self._value(a, over)} // {self._value(b, over)})"
             case Call("mod", (a, b)):
@@ -130,6 +133,14 @@ class IndexWriter:
                 spelled = name if name in HELPED else NAMES.get(name, f"np.{name}")
                 return f"{spelled}({', '.join(self._value(a, over) for a in arguments)})"
         raise PullbackError(f"{show(e)} has no NumPy code in index notation")
+
+    def _reduced(self, e: Element, over: tuple[Index, ...]) -> str:
+        """An operator that reduces every index it binds: one array over all of them, then the reduction."""
+        if e.operator not in ("max", "min", "prod"):
+            raise PullbackError(f"{e.operator} of {show(e.bodies[0])} has no NumPy code in index notation")
+        binder = e.binders[0]
+        axes = ", ".join(str(k - len(binder)) for k in range(len(binder)))
+        return f"({self._value(e.bodies[0], over + binder)}).{e.operator}(axis=({axes},))"
 
     def _power(self, base: Expr, exponent: Expr, over: tuple[Index, ...]) -> str:
         inner = self._value(base, over)

@@ -192,27 +192,35 @@ def known_operators(definitions: Iterable[Definition]) -> dict[Key, Known]:
     return found
 
 
-def materialise(e: Expr, known: dict[Key, Known], new_name: Callable[[str], str]) -> tuple[Expr, list[Definition]]:
-    """Every operator element read through a definition of its own, so that it is computed once."""
-    made: list[Definition] = []
+class OperatorReader:
+    """Reads every operator element through a definition of its own, so that it is computed once."""
 
-    def change(node: Expr) -> Expr | None:
+    def __init__(self, known: dict[Key, Known], new_name: Callable[[str], str]) -> None:
+        self.known = known
+        self.new_name = new_name
+        self.made: list[Definition] = []
+
+    def __call__(self, e: Expr) -> Expr:
+        return replace(e, self._read)
+
+    def _read(self, node: Expr) -> Expr | None:
         if not isinstance(node, Element):
             return None
         batch = _batch(node)
         k = _element_key(node, batch)
-        if k not in known:
-            names = {index.name for index in batch}
-            at = tuple(_free_index(binder, names) for binder in _output_ranges(node))
-            template = Element(node.operator, at, node.binders, node.bodies, node.attributes)
-            indices = (*batch, *at)
-            tensor = Tensor(new_name(node.operator), tuple(index.extent for index in indices))
-            made.append(Definition(tensor, indices, template))
-            slots = [(True, n) for n in range(len(batch))] + [(False, n) for n in range(len(at))]
-            known[k] = Known(tensor, tuple(slots))
-        return known[k].read(batch, node.at)
+        if k not in self.known:
+            self.known[k] = self._define(node, batch)
+        return self.known[k].read(batch, node.at)
 
-    return replace(e, change), made
+    def _define(self, node: Element, batch: tuple[Index, ...]) -> Known:
+        names = {index.name for index in batch}
+        at = tuple(_free_index(binder, names) for binder in _output_ranges(node))
+        template = Element(node.operator, at, node.binders, node.bodies, node.attributes)
+        indices = (*batch, *at)
+        tensor = Tensor(self.new_name(node.operator), tuple(index.extent for index in indices))
+        self.made.append(Definition(tensor, indices, template))
+        slots = [(True, n) for n in range(len(batch))] + [(False, n) for n in range(len(at))]
+        return Known(tensor, tuple(slots))
 
 
 def _element_key(e: Element, batch: tuple[Index, ...]) -> Key:

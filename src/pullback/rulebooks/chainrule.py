@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pullback.expression import (
@@ -73,12 +73,18 @@ class Recorder:
 
 
 def contribution(
-    definition: Definition, operand: Tensor, target: tuple[Index, ...], upstream: Access | None, gradient: Tensor
+    definition: Definition,
+    operand: Tensor,
+    target: tuple[Index, ...],
+    upstream: Access | None,
+    gradient: Tensor,
+    read_operators: Callable[[Expr], Expr],
 ) -> Contribution:
     """How `operand[target]` reaches the loss through `definition`.
 
     `upstream` is the gradient of the defined tensor at the definition's own indices, None where that
-    tensor is the loss itself. `gradient` is the tensor that the result is an entry of.
+    tensor is the loss itself. `gradient` is the tensor that the result is an entry of. `read_operators`
+    replaces elements of operators by entries of tensors that hold them.
     """
     record = Recorder()
     output, by = left_side(definition), Access(operand, target)
@@ -88,7 +94,7 @@ def contribution(
     left = Access(gradient, target)
     if upstream is not None:
         record.line("chain rule", Equation(left, chain), Equation(left, chain), _paths(definition))
-    local = _local(record, definition, by)
+    local = _local(record, definition, by, read_operators)
     value = local
     if upstream is not None:
         value = total(definition.indices, mul(upstream, local))
@@ -112,7 +118,9 @@ def _paths(definition: Definition) -> str:
     return f"every entry of {definition.tensor.name} may depend on it: one path for each {names}"
 
 
-def _local(record: Recorder, definition: Definition, by: Access) -> Expr:
+def _local(
+    record: Recorder, definition: Definition, by: Access, read_operators: Callable[[Expr], Expr]
+) -> Expr:
     """∂output/∂operand: sum, product and chain rule, then the deltas, then their collapse."""
     left = Partial(left_side(definition), by)
     e = differentiate(definition.body, by)
@@ -123,6 +131,9 @@ def _local(record: Recorder, definition: Definition, by: Access) -> Expr:
     before = e
     e = reuse(e, definition)
     record.line("reuse the output", Equation(left, before), Equation(left, e), _reuse_note(definition))
+    before = e
+    e = read_operators(e)
+    record.line("name the operator", Equation(left, before), Equation(left, e), "computed once, and read by name")
     e = record.rewrite(left, e, COLLAPSING)
     return record.rewrite(left, e, ALGEBRA)
 
