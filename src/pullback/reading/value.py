@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pullback.errors import ShapeProblem
-from pullback.expression import ONE, ZERO, Access, Expr, Mul, Sum, Tensor, mul, total
+from pullback.expression import ONE, ZERO, Access, Expr, Index, Mul, Sum, Tensor, mul, total, walk
 from pullback.sizes import same_size, shape_text, size_text
 
 At = tuple[Expr, ...]
@@ -85,9 +85,12 @@ def elementwise(operands: Sequence[Value], build: Callable[..., Expr], what: str
     return Value(shape, element, contracts, polynomial=linear and all(o.polynomial for o in operands))
 
 
-def contracted(indices: Sequence[Expr], *factors: Expr) -> Expr:
-    """Σ over the indices of a product; sums among the factors are drawn into the one sum."""
-    bound = []
+def contracted(indices: Sequence[Index], *factors: Expr) -> Expr:
+    """Σ over the indices of a product; sums among the factors are drawn into the one sum.
+
+    The indices are listed in the order in which a reader meets them in the product.
+    """
+    bound: dict[Index, None] = {}
     flat: list[Expr] = []
     pending = list(reversed(factors))
     while pending:
@@ -95,9 +98,11 @@ def contracted(indices: Sequence[Expr], *factors: Expr) -> Expr:
         if isinstance(factor, Mul):
             pending.extend(reversed(factor.factors))
         elif isinstance(factor, Sum):
-            bound += [index for index in factor.indices if index not in bound]
+            bound.update(dict.fromkeys(factor.indices))
             pending.append(factor.body)
         else:
             flat.append(factor)
-    ours = [index for index in indices if index not in bound]
-    return total([*bound, *ours], mul(*flat))  # type: ignore[list-item]
+    bound.update(dict.fromkeys(indices))
+    body = mul(*flat)
+    met = [e for e in walk(body) if isinstance(e, Index) and e in bound] if len(bound) > 1 else []
+    return total(dict.fromkeys((*met, *bound)), body)
