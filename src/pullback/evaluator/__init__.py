@@ -1,10 +1,11 @@
 """The meaning of definitions, over exchangeable domains: the trusted core.
 
-`evaluate`, `gradients`, `jacobian` and `directional` work in every domain; `Checker`, `check_equation`
-and `check_gradient` decide whether two sides are equal. Nothing here knows the calculus.
+`evaluate`, `gradients`, `jacobian` and `directional` work in every domain; `Checker`, `check_equation`,
+`check_gradient` and `check_gradients` decide whether two sides are equal. Nothing here knows the calculus.
 """
 
-from pullback.evaluator.check import Checker, Outcome, check_equation, check_gradient
+from pullback.evaluator.check import Checker, check_equation, check_gradient, check_gradients
+from pullback.evaluator.decision import Outcome
 from pullback.evaluator.derivatives import (
     directional,
     evaluate,
@@ -30,6 +31,7 @@ __all__ = [
     "Unrepresentable",
     "check_equation",
     "check_gradient",
+    "check_gradients",
     "directional",
     "evaluate",
     "gradients",

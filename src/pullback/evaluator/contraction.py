@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pullback.evaluator.domain import BoolArray
 from pullback.evaluator.named import Axes, Named, Plain, aligned, collapsed, either, union, without
@@ -40,7 +40,7 @@ def contracted(interpreter: Interpreter[V], factors: Sequence[Expr], indices: Se
     return Named(result.axes, data, collapsed(outside, bound))
 
 
-class _Contraction:
+class _Contraction(Generic[V]):
     """One product and the sizes of its axes."""
 
     def __init__(self, interpreter: Interpreter[V], extents: dict[str, int], bound: Axes) -> None:

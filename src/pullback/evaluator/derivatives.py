@@ -51,7 +51,8 @@ def jacobian(
     """∂y/∂x entry by entry: the axes of y first, then those of x."""
     interpreter = Interpreter(domain, sizes, values, definitions)
     with np.errstate(all="ignore"):
-        return jacobian_in(interpreter, tensor_named(definitions, x), tensor_named(definitions, y))
+        result: V = jacobian_in(interpreter, tensor_named(definitions, x), tensor_named(definitions, y))
+    return result
 
 
 def jacobian_in(interpreter: Interpreter[V], x: Tensor, y: Tensor) -> V:

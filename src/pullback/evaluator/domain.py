@@ -195,15 +195,12 @@ class Domain(ABC, Generic[V]):
 
     def widen(self, a: V, count: int) -> V:
         """`a` with `count` further last axes of size 1."""
-        return self.restructure(a, lambda x: x.reshape(x.shape + (1,) * count))
+        return self.restructure(a, lambda x: x[(..., *(None,) * count)])
 
     def slices(self, a: V, count: int) -> list[V]:
         """The entries along the last `count` axes, in row-major order."""
         shape = self.trailing(a, count)
-        return [
-            self.restructure(a, lambda x, at=at: np.asarray(x[(..., *at)], dtype=x.dtype))
-            for at in np.ndindex(*shape)
-        ]
+        return [self.restructure(a, _entry(at)) for at in np.ndindex(*shape)]
 
     def extreme(self, a: V, count: int, relation: str) -> V:
         """The largest (`>`) or smallest (`<`) over the last axes, by comparing one after another."""
@@ -232,7 +229,7 @@ class Domain(ABC, Generic[V]):
 
     def _rows(self, a: V) -> list[V]:
         n = self.trailing(a, 2)[0]
-        return [self.restructure(a, lambda x, i=i: x[..., i, :]) for i in range(n)]
+        return [self.restructure(a, _row(i)) for i in range(n)]
 
     def _minor(self, rows: list[list[V]]) -> V:
         """The determinant of a matrix of values, row by row over the sets of used columns."""
@@ -309,3 +306,12 @@ class Domain(ABC, Generic[V]):
     @abstractmethod
     def difference(self, a: V, b: V) -> tuple[BoolArray, BoolArray]:
         """(differs, known): where the two differ, and where both have a value at all."""
+
+
+def _entry(at: tuple[int, ...]) -> Callable[[Array], Array]:
+    where: tuple[Any, ...] = (..., *at)
+    return lambda x: np.asarray(x[where], dtype=x.dtype)
+
+
+def _row(i: int) -> Callable[[Array], Array]:
+    return lambda x: x[..., i, :]

@@ -91,14 +91,17 @@ def _small(facts: frozenset[str], shape: tuple[int, ...], rng: np.random.Generat
 def _drawn(
     facts: frozenset[str], shape: tuple[int, ...], domain: Domain[V], rng: np.random.Generator, positive: bool
 ) -> V:
-    if not facts & {"spd", "symmetric", "lower_triangular", "invertible"}:
-        return _entries(shape, domain, rng, positive or bool(facts & POSITIVE))
-    a = _entries(shape, domain, rng, positive)
+    positive = positive or bool(facts & POSITIVE)
+    a: V = entries(shape, domain, rng, positive)
     zero = domain.number(Fraction(0))
+    if "nonzero" in facts:
+        a = domain.select(domain.compare("==", a, zero), domain.number(Fraction(1)), a)
+    if not facts & {"spd", "symmetric", "lower_triangular", "invertible"}:
+        return a
     n = shape[-1]
     below = np.tril(np.ones((n, n), dtype=bool), -1)
     diagonal = np.eye(n, dtype=bool)
-    pivots = _entries(shape, domain, rng, True)
+    pivots: V = entries(shape, domain, rng, True)
     low = domain.select(below, a, domain.select(diagonal, pivots, zero))
     turned = domain.restructure(low, lambda x: np.swapaxes(x, -1, -2))
     if "lower_triangular" in facts:
@@ -110,7 +113,8 @@ def _drawn(
     return domain.select(diagonal, domain.add(pivots, domain.integers(np.array(n))), a)
 
 
-def _entries(shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generator, positive: bool) -> Any:
+def entries(shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generator, positive: bool) -> Any:
+    """Independent random entries of order one; positive ones on request."""
     match domain:
         case PrimeField():
             p = rng.integers(1, P, size=(domain.batch, *shape))
@@ -119,9 +123,8 @@ def _entries(shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generat
             whole = (domain.batch, *shape) if domain.lead else shape
             return rng.uniform(0.5, 2.0, size=whole) if positive else rng.normal(size=whole)
         case Rational():
-            low = 1 if positive else -3
-            return domain.integers(rng.integers(low, 5, size=shape))
+            return domain.integers(rng.integers(1 if positive else -3, 5, size=shape))
         case HighPrecision():
-            whole = rng.integers(32, 128, size=shape) if positive else rng.integers(-128, 129, size=shape)
-            return boxed(domain.integers(whole) / 64)
+            sixty_fourths = rng.integers(32 if positive else -128, 129, size=shape)
+            return boxed(domain.integers(sixty_fourths) / 64)
     raise InternalProblem(f"no random values are known for {domain.name}")

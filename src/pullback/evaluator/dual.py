@@ -116,10 +116,13 @@ class Dual(Domain[DualValue[V]], Generic[V]):
     def raised(self, x: DualValue[V], y: DualValue[V]) -> DualValue[V]:
         base = self.base
         z = base.raised(x.value, y.value)
-        less = lambda: base.raised(x.value, base.sub(y.value, base.number(Fraction(1))))  # noqa: E731
+
+        def by_base() -> V:
+            return base.mul(y.value, base.raised(x.value, base.sub(y.value, base.number(Fraction(1)))))
+
         return self._chain(
             z,
-            (x.tangent, lambda: base.mul(y.value, less())),
+            (x.tangent, by_base),
             (y.tangent, lambda: base.mul(z, base.log(x.value))),
         )
 

@@ -6,9 +6,9 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, Final
 
-import mpmath
 import numpy as np
 
 from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, Unrepresentable
@@ -39,6 +39,15 @@ class ObjectDomain(Domain[Array]):
         result = np.empty(a.shape, dtype=object)
         for at, x in np.ndenumerate(a):
             result[at] = x if self.is_missing(x) else f(x)
+        return result
+
+    def pairwise(self, f: Callable[[Any, Any], Any], a: Array, b: Array) -> Array:
+        """`f` of each pair of entries; no value where either has none."""
+        a, b = np.broadcast_arrays(a, b)
+        result = np.empty(a.shape, dtype=object)
+        for at in np.ndindex(*a.shape):
+            missing = self.is_missing(a[at]) or self.is_missing(b[at])
+            result[at] = self.nothing if missing else f(a[at], b[at])
         return result
 
     def is_missing(self, x: Any) -> bool:
@@ -109,11 +118,7 @@ class Rational(ObjectDomain):
         return _root(x, r.denominator) ** r.numerator
 
     def raised(self, x: Array, y: Array) -> Array:
-        x, y = np.broadcast_arrays(x, y)
-        result = np.empty(x.shape, dtype=object)
-        for at in np.ndindex(*x.shape):
-            result[at] = self._power(x[at], y[at])
-        return result
+        return self.pairwise(self._power, x, y)
 
     def exp(self, a: Array) -> Array:
         return self._only(a, "exp", {0: 1})
@@ -173,8 +178,7 @@ class HighPrecision(ObjectDomain):
     exact = False
 
     def __init__(self) -> None:
-        self.context: Final = mpmath.mp.clone()
-        self.context.dps = PLACES
+        self.context: Final = _context()
         self.nothing = self.context.nan
         self.tolerance: Final = self.context.mpf(10) ** -30
 
@@ -202,12 +206,7 @@ class HighPrecision(ObjectDomain):
         return x**y
 
     def raised(self, x: Array, y: Array) -> Array:
-        x, y = np.broadcast_arrays(x, y)
-        result = np.empty(x.shape, dtype=object)
-        for at in np.ndindex(*x.shape):
-            missing = self.is_missing(x[at]) or self.is_missing(y[at])
-            result[at] = self.nothing if missing else self._power(x[at], y[at])
-        return result
+        return self.pairwise(self._power, x, y)
 
     def exp(self, a: Array) -> Array:
         return self.each(self.context.exp, a)
@@ -237,3 +236,13 @@ class HighPrecision(ObjectDomain):
             known[at] = not (self.is_missing(a[at]) or self.is_missing(b[at]))
             differs[at] = known[at] and abs(a[at] - b[at]) > bound
         return differs, known
+
+
+@cache
+def _context() -> Any:
+    """mpmath, imported when it is first needed: most checks are decided without it."""
+    import mpmath
+
+    context = mpmath.mp.clone()
+    context.dps = PLACES
+    return context

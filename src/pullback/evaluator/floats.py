@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
@@ -14,6 +15,7 @@ from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray
 from pullback.expression import compare
 
 Floats = npt.NDArray[np.float64]
+LETTERS: Final = string.ascii_letters
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -58,9 +60,9 @@ class Float64(Domain[Floats]):
         return array(a * b)
 
     def product_total(self, a: Floats, b: Floats, count: int) -> Floats:
-        letters = range(max(a.ndim, b.ndim))
+        letters = LETTERS[: max(a.ndim, b.ndim)]
         left, right = letters[len(letters) - a.ndim :], letters[len(letters) - b.ndim :]
-        return array(np.einsum(a, left, b, right, letters[: len(letters) - count]))
+        return array(np.einsum(f"{left},{right}->{letters[: len(letters) - count]}", a, b))
 
     def power(self, a: Floats, r: Fraction) -> Floats:
         if r == Fraction(1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from pullback.evaluator.domain import Array
 from pullback.evaluator.dual import Dual, DualValue
 from pullback.evaluator.elements import pick
 from pullback.evaluator.named import Named
-from pullback.expression import Definition, Partial, tensors
+from pullback.expression import Definition, Expr, Partial, tensors
 
 if TYPE_CHECKING:
     from pullback.evaluator.interpret import Interpreter
@@ -54,18 +55,22 @@ def last_direction(shape: tuple[int, ...]) -> Any:
 
 def dependents(definitions: Mapping[str, Definition], sources: set[str]) -> set[str]:
     """The names of the definitions that read one of the sources, directly or not."""
-    reads = {name: [t.name for t in tensors(d.body)] for name, d in definitions.items()}
     found: set[str] = set()
     growing = True
-    while growing:
-        new = {
-            name
-            for name, read in reads.items()
-            if name not in found and name not in sources and any(r in sources or r in found for r in read)
-        }
-        found |= new
-        growing = bool(new)
+    while growing:  # once more than the order of the definitions needs: they may stand in any order
+        growing = False
+        for name, definition in definitions.items():
+            if name in found or name in sources:
+                continue
+            if any(read in sources or read in found for read in _reads(definition.body)):
+                found.add(name)
+                growing = True
     return found
+
+
+@lru_cache(maxsize=4096)
+def _reads(body: Expr) -> tuple[str, ...]:
+    return tuple(tensor.name for tensor in tensors(body))
 
 
 def lifted(value: Any) -> Any:

@@ -36,10 +36,13 @@ from pullback.limits import demand
 Thunk = Callable[[], "Residues"]
 
 
+DEEPEST: Final = 60  # operations whose exponent part has not been worked out yet
+
+
 class Residues:
     """Residues modulo P; the exponent part, and what log and exp of it are, when asked for."""
 
-    __slots__ = ("bad", "constant", "exp_of", "log_of", "p", "q")
+    __slots__ = ("bad", "constant", "depth", "exp_of", "log_of", "p", "q")
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Residues:
         log_of: Thunk | None = None,
         exp_of: Thunk | None = None,
         constant: Fraction | None = None,
+        depth: int = 0,
     ) -> None:
         self.p: IntArray = p
         self.q = q
@@ -57,6 +61,12 @@ class Residues:
         self.log_of = log_of
         self.exp_of = exp_of
         self.constant = constant
+        self.depth = depth
+        if depth >= DEEPEST:
+            # What is worked out late is worked out by recursion: a long chain must not pile it up.
+            self.exponent()
+            self.log_of = self.exp_of = None
+            self.depth = 0
 
     def exponent(self) -> IntArray:
         if callable(self.q):
@@ -92,6 +102,7 @@ class PrimeField(Domain[Residues]):
             log_of=None if log_of is None else lambda: self.restructure(log_of(), f),
             exp_of=None if exp_of is None else lambda: self.restructure(exp_of(), f),
             constant=v.constant,
+            depth=v.depth + 1,
         )
 
     def shape(self, v: Residues) -> tuple[int, ...]:
@@ -109,6 +120,7 @@ class PrimeField(Domain[Residues]):
             lambda: np.asarray(v.exponent().sum(axis=axes) % Q),
             None if v.bad is None else np.asarray(v.bad.any(axis=axes)),
             exp_of=None if v.exp_of is None else lambda: self.prod(self.exp(v), count),
+            depth=v.depth + 1,
         )
 
     def select(self, mask: BoolArray, a: Residues, b: Residues) -> Residues:
@@ -125,6 +137,7 @@ class PrimeField(Domain[Residues]):
             bad,
             log_of=(lambda: self.select(mask, self.log(a), self.log(b))) if log_structure else None,
             exp_of=(lambda: self.select(mask, self.exp(a), self.exp(b))) if exp_structure else None,
+            depth=max(a.depth, b.depth) + 1,
         )
 
     # ---- ring
@@ -148,6 +161,7 @@ class PrimeField(Domain[Residues]):
             lambda: (a.exponent() + b.exponent()) % Q,
             self._spread(_merged(a.bad, b.bad), a, b),
             exp_of=(lambda: self.mul(self.exp(a), self.exp(b))) if structure else None,
+            depth=max(a.depth, b.depth) + 1,
         )
 
     def mul(self, a: Residues, b: Residues) -> Residues:
@@ -165,6 +179,7 @@ class PrimeField(Domain[Residues]):
             self._spread(_merged(a.bad, b.bad), a, b),
             log_of=lambda: self.add(self.log(a), self.log(b)),
             exp_of=exp_of,
+            depth=max(a.depth, b.depth) + 1,
         )
 
     def _spread(self, bad: BoolArray | None, a: Residues, b: Residues) -> BoolArray | None:
@@ -188,7 +203,7 @@ class PrimeField(Domain[Residues]):
         else:
             q = lambda: self._root_exponent(a, r, p)  # noqa: E731
         scale = self.number(r)
-        return Residues(p, q, bad, log_of=lambda: self.mul(scale, self.log(a)))
+        return Residues(p, q, bad, log_of=lambda: self.mul(scale, self.log(a)), depth=a.depth + 1)
 
     def _root_exponent(self, a: Residues, r: Fraction, p: IntArray) -> IntArray:
         """The exponent part of a root: a root where there is one (small integers have one), else opaque."""

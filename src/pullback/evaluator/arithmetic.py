@@ -1,0 +1,132 @@
+"""Indices, sizes and their arithmetic: exact 64-bit integers, whatever the domain."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import IndexProblem, ShapeProblem
+from pullback.evaluator.domain import IntArray
+from pullback.evaluator.named import Plain, aligned, ranged, union
+from pullback.expression import Access, Add, Call, Expr, Index, Mul, Num, Pow, Size
+
+LARGEST_POWER = 64
+INTEGRAL = frozenset(("floordiv", "mod", "maximum", "minimum", "abs", "sign"))
+
+
+class Arithmetic(ABC):
+    """The integer values of expressions at given sizes."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self._plain: dict[Expr, Plain[IntArray]] = {}
+        self._integral: dict[Expr, bool] = {}
+
+    @abstractmethod
+    def tensor(self, name: str) -> Any:
+        """The value of a tensor."""
+
+    def size(self, e: Expr) -> int:
+        """The extent of an index or a shape, as a number."""
+        return int(self.integer(e).data)
+
+    def is_integral(self, e: Expr) -> bool:
+        """Whether `e` is arithmetic of indices, sizes and integer tensors alone."""
+        found = self._integral.get(e)
+        if found is None:
+            found = self._integral[e] = self._is_integral(e)
+        return found
+
+    def _is_integral(self, e: Expr) -> bool:
+        match e:
+            case Num(value):
+                return value.denominator == 1
+            case Size() | Index():
+                return True
+            case Access(tensor, _):
+                return tensor.is_integer
+            case Add(parts) | Mul(parts):
+                return all(self.is_integral(part) for part in parts)
+            case Call(function, arguments):
+                return function in INTEGRAL and all(self.is_integral(x) for x in arguments)
+            case Pow(base, Num(n)):
+                return n.denominator == 1 and 0 <= n <= LARGEST_POWER and self.is_integral(base)
+        return False
+
+    def integer(self, e: Expr) -> Plain[IntArray]:
+        """The exact value of index arithmetic."""
+        found = self._plain.get(e)
+        if found is None:
+            found = self._plain[e] = self._integer(e)
+        return found
+
+    def _integer(self, e: Expr) -> Plain[IntArray]:
+        match e:
+            case Num(value) if value.denominator == 1:
+                return Plain((), np.array(int(value), dtype=np.int64))
+            case Size(name):
+                if name not in self.sizes:
+                    raise ShapeProblem(f"the size {name} is not known")
+                return Plain((), np.array(self.sizes[name], dtype=np.int64))
+            case Index(name, extent):
+                return ranged(name, self.size(extent))
+            case Add(parts):
+                return self._merge(parts, lambda a, b: a + b)
+            case Mul(parts) if not any(isinstance(part, Pow) for part in parts):
+                return self._merge(parts, lambda a, b: a * b)
+            case Mul(parts):
+                return self._quotient(e, parts)
+            case Pow(base, Num(n)) if n.denominator == 1 and 0 <= n <= LARGEST_POWER:
+                part = self.integer(base)
+                return Plain(part.axes, part.data ** int(n))
+            case Call("abs" | "sign" as name, (x,)):
+                part = self.integer(x)
+                return Plain(part.axes, np.abs(part.data) if name == "abs" else np.sign(part.data))
+            case Call(function, (_, _) as arguments) if function in INTEGRAL:
+                return self._merge(arguments, _INTEGER_CALLS[function])
+            case Access(tensor, slots) if tensor.is_integer:
+                return self._read_integers(e, tensor.name, slots)
+        raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])
+
+    def _quotient(self, e: Expr, parts: Sequence[Expr]) -> Plain[IntArray]:
+        """A product with a division in it, as in a size (N / 2): legal where it comes out even."""
+        top = [part for part in parts if not (isinstance(part, Pow) and isinstance(part.exponent, Num))]
+        bottom = [part for part in parts if isinstance(part, Pow) and isinstance(part.exponent, Num)]
+        if any(part.exponent.value != -1 for part in bottom if isinstance(part.exponent, Num)):
+            raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])
+        above = self._merge(top, lambda a, b: a * b) if top else Plain((), np.array(1))
+        below = self._merge([part.base for part in bottom], lambda a, b: a * b)
+        axes = union((above.axes, below.axes))
+        a, b = aligned(above, axes), aligned(below, axes)
+        if np.any(a % b):
+            raise ShapeProblem("a size does not come out as an integer")
+        return Plain(axes, np.asarray(a // b))
+
+    def _merge(self, parts: Sequence[Expr], operation: Any) -> Plain[IntArray]:
+        values = [self.integer(part) for part in parts]
+        axes = union(value.axes for value in values)
+        result = aligned(values[0], axes)
+        for value in values[1:]:
+            result = operation(result, aligned(value, axes))
+        return Plain(axes, np.asarray(result, dtype=np.int64))
+
+    def _read_integers(self, e: Expr, name: str, slots: tuple[Expr, ...]) -> Plain[IntArray]:
+        data = self.tensor(name)
+        where = [self.integer(slot) for slot in slots]
+        axes = union(part.axes for part in where)
+        at = [aligned(part, axes) for part in where]
+        for position, extent in zip(at, data.shape, strict=True):
+            if position.size and (position.min() < 0 or position.max() >= extent):
+                raise IndexProblem(f"an entry outside the integer tensor {name} is read")
+        return Plain(axes, np.asarray(data[tuple(at)], dtype=np.int64))
+
+
+_INTEGER_CALLS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+}

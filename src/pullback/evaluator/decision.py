@@ -1,0 +1,210 @@
+"""The decision whether two sides are equal, from random points of the exact domain and from real numbers.
+
+Equal residues at random points mean equal functions, except with a tiny probability. Different
+residues are a suspicion only, because the exact domain knows some laws and not all: real numbers
+(50 digits) confirm it, or leave the question open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from pullback.errors import LimitProblem
+from pullback.evaluator.domain import BoolArray, IntArray
+from pullback.evaluator.draw import random_inputs
+from pullback.evaluator.exact import HighPrecision
+from pullback.evaluator.floats import Float64
+from pullback.evaluator.interpret import Interpreter
+from pullback.evaluator.residues import P
+from pullback.evaluator.worlds import World, Worlds
+
+Status = Literal["equal", "different", "undecided"]
+Sides = Callable[[Interpreter[Any]], tuple[Any, Any]]
+Result = tuple[World, BoolArray, IntArray]
+
+MORE_TRIALS = (64, 256)
+DRAWS = 64  # of real numbers, where the exact domain does not decide
+REAL_TOLERANCE = 1e-7
+MOST = 30  # trials that count towards the error bound
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a check found.
+
+    "equal" holds except with probability `error_bound` (an estimate from the degree); with `at_tie` it
+    does not hold at ties and kinks, where a convention decides. "different" is confirmed by real
+    numbers at the sizes `where`. For "undecided", `numerical` says whether the sides agreed to 30 digits
+    at random real points; `reason` says why the exact domain did not decide.
+    """
+
+    status: Status
+    error_bound: float
+    trials: int
+    sizes: tuple[Mapping[str, int], ...]
+    numerical: bool = False
+    reason: str = ""
+    where: Mapping[str, int] | None = None
+    at_tie: bool = False
+
+
+class Decision:
+    """Decides about two sides, given as a function that evaluates both in the world of an interpreter."""
+
+    def __init__(self, worlds: Worlds) -> None:
+        self.worlds = worlds
+
+    def decide(self, both: Sides, rank: int, bound: int, kinked: bool) -> Outcome:
+        """Evaluate both sides everywhere; `bound` estimates their degree, `rank` is that of the values."""
+        worlds = self.worlds.all(kinked)
+        tally = Tally(tuple(world.sizes for world in worlds))
+        results = self._results(worlds, both, rank)
+        if not any(known.all() for world, _, known in results if world.kind == "distinct"):
+            results[0] = self._escalated(results[0], both, rank)
+        at_tie: World | None = None
+        for world, differs, _ in results:
+            tally.trials += differs.shape[0]
+            if not differs.any():
+                continue
+            if world.kind == "ties":
+                at_tie = world if self._confirmed_tie(world, both, differs) else None
+                continue
+            return self._suspected(world, both, tally)
+        fewest = max(int(known.min(initial=MOST)) for world, _, known in results if world.kind == "distinct")
+        if fewest == 0:
+            return self._numerical(worlds, both, tally)
+        error = min(1.0, float((max(1, bound) / P) ** min(fewest, MOST)))
+        where = None if at_tie is None else at_tie.sizes
+        return Outcome("equal", error, tally.trials, tally.sizes, where=where, at_tie=at_tie is not None)
+
+    def _results(self, worlds: Sequence[World], both: Sides, rank: int) -> list[Result]:
+        """What each world says; one whose arrays are too large even for one trial is left out."""
+        results: list[Result] = []
+        failure: LimitProblem | None = None
+        for world in worlds:
+            try:
+                results.append((world, *self._compared(world, both, rank)))
+            except LimitProblem as problem:
+                failure = problem
+        if failure is not None and not any(world.kind == "distinct" for world, _, _ in results):
+            raise failure
+        return results
+
+    def _compared(self, world: World, both: Sides, rank: int) -> tuple[BoolArray, IntArray]:
+        """(where the sides differ in any trial, in how many trials each entry is known).
+
+        Where the arrays would grow too large, fewer trials are made.
+        """
+        domain = world.interpreter.domain
+        try:
+            with np.errstate(all="ignore"):
+                left, right = both(world.interpreter)
+                differs, known = domain.difference(left, right)
+        except LimitProblem:
+            if domain.batch == 1:
+                raise
+            fewer = self.worlds.world(world.sizes, world.kind, max(1, domain.batch // 4))
+            return self._compared(fewer, both, rank)
+        shape = (domain.batch, *differs.shape[differs.ndim - rank :])
+        wide = np.broadcast_to(differs, shape)
+        return wide, np.broadcast_to(known, shape).sum(axis=0)
+
+    def _escalated(self, result: Result, both: Sides, rank: int) -> Result:
+        """The same sizes with more trials, until every entry has a value in one of them."""
+        for trials in MORE_TRIALS:
+            world, differs, known = result
+            if known.all() or differs.any():
+                break
+            more = self.worlds.world(world.sizes, world.kind, trials)
+            result = (more, *self._compared(more, both, rank))
+        return result
+
+    # ---- what real numbers say
+
+    def _suspected(self, world: World, both: Sides, tally: Tally) -> Outcome:
+        """The sides differ in the exact domain: do they in real numbers?"""
+        found = self._in_reals(world.sizes, both)
+        if found is False:
+            return Outcome("different", 0.0, tally.trials, tally.sizes, where=world.sizes)
+        reason = "the sides differ in the exact domain, which does not know every law of its functions"
+        return Outcome("undecided", 1.0, tally.trials, tally.sizes, numerical=found is True, reason=reason)
+
+    def _numerical(self, worlds: Sequence[World], both: Sides, tally: Tally) -> Outcome:
+        """Some entries have no value in the exact domain."""
+        agreed: bool | None = None
+        for world in worlds:
+            found = self._in_reals(world.sizes, both) if world.kind != "ties" else None
+            if found is False:
+                return Outcome("different", 0.0, tally.trials, tally.sizes, where=world.sizes)
+            agreed = agreed or found
+        reason = "some entries have no value in the exact domain"
+        return Outcome("undecided", 1.0, tally.trials, tally.sizes, numerical=bool(agreed), reason=reason)
+
+    def _in_reals(self, sizes: Mapping[str, int], both: Sides) -> bool | None:
+        """Whether the sides agree at random real numbers; None where no entry had a value.
+
+        Many draws in float64 look for a difference; 50 digits decide at the most telling one.
+        """
+        rng = np.random.default_rng([self.worlds.seed, 5])
+        known = False
+        for positive in (False, True):
+            floats = Float64(REAL_TOLERANCE, DRAWS)
+            values = random_inputs(self.worlds.inputs, sizes, floats, rng, positive=positive)
+            for telling in self._telling(sizes, values, both, floats):
+                domain = HighPrecision()
+                chosen = {
+                    t.name: values[t.name] if t.is_integer else domain.floats(values[t.name][telling])
+                    for t in self.worlds.inputs
+                }
+                agree = self._real(sizes, chosen, both)
+                if agree is False:
+                    return False
+                known = known or bool(agree)
+        return True if known else None
+
+    def _telling(
+        self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Sides, floats: Float64
+    ) -> list[int]:
+        """The draws where the sides seem to differ first, then some draw where they have a value."""
+        interpreter: Interpreter[Any] = Interpreter(floats, sizes, values, self.worlds.definitions)
+        try:
+            with np.errstate(all="ignore"):
+                differs, known = floats.difference(*both(interpreter))
+        except (LimitProblem, np.linalg.LinAlgError):
+            return [0, 1]
+        rows = np.broadcast_to(differs, known.shape).reshape(known.shape[0] if known.ndim else 1, -1)
+        seen = known.reshape(rows.shape)
+        order = [*np.flatnonzero(rows.any(axis=1))[:2], *np.flatnonzero(seen.any(axis=1))[:1]]
+        return [int(k) for k in order]
+
+    def _confirmed_tie(self, world: World, both: Sides, differs: BoolArray) -> bool:
+        """Whether real numbers with the same ties differ too."""
+        trials = np.flatnonzero(differs.reshape(differs.shape[0], -1).any(axis=1))[:4]
+        domain = HighPrecision()
+        for k in trials:
+            values = {
+                t.name: world.raw[t.name] if t.is_integer else domain.integers(world.raw[t.name][k])
+                for t in self.worlds.inputs
+            }
+            if self._real(world.sizes, values, both) is False:
+                return True
+        return False
+
+    def _real(self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Sides) -> bool | None:
+        interpreter: Interpreter[Any] = Interpreter(HighPrecision(), sizes, values, self.worlds.definitions)
+        differs, known = interpreter.domain.difference(*both(interpreter))
+        if differs.any():
+            return False
+        return True if known.any() else None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been tried so far."""
+
+    sizes: tuple[Mapping[str, int], ...]
+    trials: int = 0

@@ -1,0 +1,120 @@
+"""Where a check is made: sizes, with values drawn at random for them in the exact domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import IndexProblem, LimitProblem, PullbackError, ShapeProblem
+from pullback.evaluator.draw import random_inputs, small_integers
+from pullback.evaluator.interpret import Interpreter
+from pullback.evaluator.primefield import PrimeField
+from pullback.evaluator.sizes import assignments, extents_in, literals_in, names_in, ones
+from pullback.expression import Bracket, Call, Definition, Element, Expr, Tensor, tensors, walk
+
+TRIALS = 4
+DISTINCT = 2  # assignments of distinct sizes; one of ones and one with ties come on top
+ATTEMPTS = 40  # at finding sizes where the definitions have a value
+KINKED_CALLS = frozenset(("relu", "abs", "sign", "maximum", "minimum", "where"))
+KINKED_OPERATORS = frozenset(("max", "min"))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Sizes, values drawn for them, and everything evaluated from these so far."""
+
+    sizes: Mapping[str, int]
+    kind: str
+    interpreter: Interpreter[Any]
+    raw: Mapping[str, Any]
+
+
+class Worlds:
+    """Sizes with values for the inputs: some distinct sizes, all ones, and small integers with ties."""
+
+    def __init__(self, definitions: Sequence[Definition], inputs: Sequence[Tensor], seed: int) -> None:
+        self.definitions = tuple(definitions)
+        self.inputs = tuple(inputs)
+        self.seed = seed
+        self.extents = extents_in(definitions, inputs, ())
+        self.literals = literals_in(d.body for d in definitions)
+        self.kinked = any(is_kinked(definition.body) for definition in definitions)
+        self._all: list[World] | None = None
+
+    def widened(self, more: Sequence[Expr]) -> Worlds:
+        """The same, or further worlds that know the sizes which stand in the expressions."""
+        extents = extents_in((), (), more)
+        if set(names_in(extents)) <= set(names_in(self.extents)):
+            return self
+        wider = Worlds(self.definitions, self.inputs, self.seed)
+        wider.extents = self.extents | extents
+        return wider
+
+    def all(self, kinked: bool = False) -> list[World]:
+        """Every world that a check visits; one with ties only where a kink takes part."""
+        if self._all is None:
+            self._all = self._distinct()
+            lowest = ones(self.extents)
+            if lowest is not None:
+                self._all.append(self.world(lowest, "ones"))
+        if (kinked or self.kinked) and self._all[-1].kind != "ties":
+            self._all.append(self.world(self._all[0].sizes, "ties", 2 * TRIALS))
+        return self._all if kinked or self.kinked else [w for w in self._all if w.kind != "ties"]
+
+    def _distinct(self) -> list[World]:
+        """Worlds of the first few sizes at which the forward definitions have a value."""
+        found: list[World] = []
+        failure: PullbackError = ShapeProblem("the definitions have no value there")
+        for tried, sizes in enumerate(assignments(self.extents, self.literals)):
+            if tried >= ATTEMPTS or len(found) == DISTINCT:
+                break
+            world = self.world(sizes, "distinct")
+            try:
+                if self._has_values(world):
+                    found.append(world)
+            except (IndexProblem, ShapeProblem, LimitProblem) as problem:
+                failure = problem
+        if not found:
+            raise ShapeProblem(
+                "no small sizes were found at which the definitions can be evaluated: " + failure.message
+            )
+        return found
+
+    def _has_values(self, world: World) -> bool:
+        """Whether every defined tensor has some entry with a value."""
+        domain = world.interpreter.domain
+        with np.errstate(all="ignore"):
+            for definition in self.definitions:
+                value = world.interpreter.tensor(definition.tensor.name)
+                if not definition.tensor.is_integer and not domain.difference(value, value)[1].any():
+                    return False
+        return True
+
+    def world(self, sizes: Mapping[str, int], kind: str, trials: int = TRIALS) -> World:
+        rng = np.random.default_rng([self.seed, trials, len(sizes)])
+        domain = PrimeField(trials, key=self.seed * 7919 + 17)
+        if kind == "ties":
+            raw = small_integers(self.inputs, sizes, rng, trials)
+            values: dict[str, Any] = {
+                t.name: raw[t.name] if t.is_integer else domain.integers(raw[t.name]) for t in self.inputs
+            }
+        else:
+            raw = {}
+            values = random_inputs(self.inputs, sizes, domain, rng)
+        return World(dict(sizes), kind, Interpreter(domain, sizes, values, self.definitions), raw)
+
+
+def is_kinked(e: Expr) -> bool:
+    """Whether a convention at a kink or a tie takes part, or a comparison of values."""
+    for node in walk(e):
+        match node:
+            case Call(function, _) if function in KINKED_CALLS:
+                return True
+            case Element(operator=operator) if operator in KINKED_OPERATORS:
+                return True
+            case Bracket(_, left, right) if any(not t.is_integer for x in (left, right) for t in tensors(x)):
+                return True
+    return False
