@@ -117,7 +117,12 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
         sections.append(_section(part, finished, received[part.operand], lines))
         jacobians.append(_jacobian(part))
     order = {id(d): k for k, d in enumerate(reversed(program.definitions))}
-    ranked = sorted(zip(sections, jacobians, strict=True), key=lambda pair: order[id(pair[0].definition)])
+
+    def place(pair: tuple[Section, Jacobian]) -> tuple[int, int]:
+        section = pair[0]
+        return order[id(section.definition)], operands(section.definition).index(section.operand)
+
+    ranked = sorted(zip(sections, jacobians, strict=True), key=place)
     return Derived(
         program,
         upstream,
