@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.errors import ShapeProblem
 from pullback.evaluator.decision import Decision, Outcome, Sides
-from pullback.evaluator.degree import degree
+from pullback.evaluator.degree import degree, degrees
 from pullback.evaluator.derivatives import gradient_in
 from pullback.evaluator.draw import entries
 from pullback.evaluator.dual import Dual, DualValue
@@ -32,6 +32,7 @@ class Checker:
         self.definitions = tuple(definitions)
         self.seed = seed
         self._worlds = Worlds(definitions, inputs, seed)
+        self._degrees = degrees(definitions)
         self._gradients: dict[tuple[Interpreter[Any], str, str], Any] = {}
 
     def worlds(self) -> list[World]:
@@ -50,8 +51,7 @@ class Checker:
             return interpreter.element_values(left, over), interpreter.element_values(right, over)
 
         worlds = self._worlds.widened([left, right, *(index.extent for index in over)])
-        bodies = {d.tensor.name: d.body for d in self.definitions}
-        bound = max(degree(left, bodies), degree(right, bodies))
+        bound = max(degree(left, self._degrees), degree(right, self._degrees))
         return Decision(worlds).decide(both, len(over), bound, is_kinked(left) or is_kinked(right))
 
     def gradient(
@@ -95,8 +95,10 @@ class Checker:
         return self._decide_gradient(both, 0, gradient_definitions)
 
     def _decide_gradient(self, both: Sides, rank: int, gradient_definitions: Sequence[Definition]) -> Outcome:
-        bodies = {d.tensor.name: d.body for d in (*self.definitions, *gradient_definitions)}
-        bound = 2 * degree(self.definitions[-1].body, bodies) + degree(gradient_definitions[-1].body, bodies)
+        every = degrees((*self.definitions, *gradient_definitions))
+        bound = 2 * every[self.definitions[-1].tensor.name] + max(
+            every[d.tensor.name] for d in gradient_definitions
+        )
         worlds = self._worlds.widened([d.body for d in gradient_definitions])
         return Decision(worlds).decide(
             both, rank, bound, any(is_kinked(d.body) for d in gradient_definitions)

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from pullback.expression import Access, Add, Call, Element, Expr, Mul, Num, Partial, Pow, Sum, children
+from pullback.expression import Access, Call, Definition, Element, Expr, Num, Partial, Pow, Sum, children
 
 HIGHEST = 10**6
 OPERATOR = 8  # the degree that a tensor operator of small size adds
 
 
-def degree(e: Expr, bodies: Mapping[str, Expr], depth: int = 60) -> int:
-    """An upper estimate of the degree, numerator and denominator together; functions count as atoms."""
+def degrees(definitions: Iterable[Definition]) -> dict[str, int]:
+    """The estimate for each defined tensor, in the order of the definitions."""
+    found: dict[str, int] = {}
+    for definition in definitions:
+        found[definition.tensor.name] = degree(definition.body, found)
+    return found
+
+
+def degree(e: Expr, known: Mapping[str, int]) -> int:
+    """An upper estimate, numerator and denominator together; functions count as atoms.
+
+    `known` holds the degrees of defined tensors; any other tensor counts as one variable.
+    """
     memo: dict[Expr, int] = {}
 
-    def go(node: Expr, left: int) -> int:
+    def go(node: Expr) -> int:
         if node not in memo:
-            memo[node] = min(HIGHEST, step(node, left))
+            memo[node] = min(HIGHEST, step(node))
         return memo[node]
 
-    def step(node: Expr, left: int) -> int:
+    def step(node: Expr) -> int:
         match node:
             case Access(tensor, _):
-                body = bodies.get(tensor.name)
-                return 1 if body is None or not left else go(body, left - 1)
-            case Add(terms):
-                return sum(go(term, left) for term in terms)
-            case Mul(factors):
-                return sum(go(factor, left) for factor in factors)
+                return 0 if tensor.is_integer else known.get(tensor.name, 1)
             case Sum(_, body):
-                return go(body, left)
+                return go(body)
             case Pow(base, Num(n)):
-                return go(base, left) * max(1, abs(n.numerator), n.denominator)
+                return go(base) * max(1, abs(n.numerator), n.denominator)
             case Partial(of, _):
-                return 2 * go(of, left)
+                return 2 * go(of)
             case Call(_, arguments):
-                return 1 + sum(go(x, left) for x in arguments)
-            case Element(_, _, _, bodies_, _):
-                return OPERATOR * (1 + sum(go(x, left) for x in bodies_))
-        return sum(go(x, left) for x in children(node))
+                return 1 + sum(go(x) for x in arguments)
+            case Element(_, _, _, bodies, _):
+                return OPERATOR * (1 + sum(go(x) for x in bodies))
+        return sum(go(x) for x in children(node))
 
-    return go(e, depth)
+    return go(e)
