@@ -10,12 +10,9 @@ import argparse
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pullback import api, render
 from pullback.api import Derivation, derive
@@ -30,8 +27,7 @@ MAX_SIZE: Final = 10**9  # of one axis given with --sizes
 NARROWEST, USUAL, WIDEST = 60, 100, 120
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a command prints, the same in ASCII for a terminal without the other signs, and its exit code."""
 
     text: str
@@ -129,7 +125,8 @@ def run_derive(options: argparse.Namespace) -> Answer:
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
-    verdict = api.claim(read_text(options.program), claims_of(options.claims), **_given(options))
+    claims = claims_of(options.claims)
+    verdict = api.claim(read_text(options.program), claims, **_given(options))
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     shown = verdict.json() if options.format == "json" else verdict.explain()
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
@@ -241,7 +238,7 @@ def _names(text: str | None) -> list[str] | None:
 def finish(options: argparse.Namespace, answer: Answer) -> int:
     """Print the answer, or write it to the file that was asked for."""
     if getattr(options, "output", None):
-        write_file(Path(options.output), answer.text, force=options.force)
+        write_file(options.output, answer.text, force=options.force)
     else:
         say(answer.text, answer.plain)
     return answer.code
@@ -261,17 +258,19 @@ def say(text: str, plain: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def write_file(path: Path, text: str, *, force: bool) -> None:
+def write_file(path: str, text: str, *, force: bool) -> None:
     """Write to a temporary name beside the file, then move it into place."""
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:
         raise PullbackError(f"{path} exists already", hint="another name, or --force to overwrite it")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
         with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         os.replace(temporary, path)
     except OSError as problem:
-        temporary.unlink(missing_ok=True)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
         raise PullbackError(f"{path} cannot be written: {problem.strerror}") from None
 
 
@@ -288,6 +287,8 @@ def refuse(problem: PullbackError, *, as_json: bool) -> int:
 
 def _width() -> int:
     """Columns of the page: those of the terminal within reason, or the usual ones in a file or a pipe."""
-    if not sys.stdout.isatty():
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
         return USUAL
-    return min(max(shutil.get_terminal_size((USUAL, 24)).columns, NARROWEST), WIDEST)
+    return min(max(columns, NARROWEST), WIDEST)

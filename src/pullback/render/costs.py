@@ -50,8 +50,7 @@ def partial_of(jacobian: Jacobian) -> Partial:
 
 def jacobian_paragraph(jacobian: Jacobian, sizes: Mapping[str, int] | None) -> Paragraph:
     """Shape, entries, share that is not zero and bytes; symbols where no sizes are given."""
-    needed = set().union(*(sizes_in(size) for size in jacobian.shape)) if jacobian.shape else set()
-    known = sizes is not None and needed <= set(sizes)
+    known = sizes is not None and set(symbols_of(jacobian)) <= set(sizes)
     words: list[Piece] = ["The explicit Jacobian ", partial_of(jacobian)]
     words += _in_numbers(jacobian, sizes or {}) if known else _in_symbols(jacobian)
     words.append(". It was never formed.")
@@ -81,12 +80,27 @@ def _in_symbols(jacobian: Jacobian) -> list[Piece]:
     elif jacobian.share is not None:
         words += [", a share of ", jacobian.share, " not zero"]
     words += [", ", Shape((num(BYTES_OF_FLOAT32), *jacobian.shape), multiplied=True), " bytes in float32"]
-    symbols = sorted(sizes_in(jacobian.entries))
+    symbols = symbols_of(jacobian)
     if symbols and all(symbol in EXAMPLE_SIZES for symbol in symbols):
         example = bytes_text(BYTES_OF_FLOAT32 * entries_at(jacobian, EXAMPLE_SIZES))
-        values = ", ".join(f"{symbol} = {EXAMPLE_SIZES[symbol]}" for symbol in symbols)
-        words.append(f" ({example} at {values})")
+        words.append(f" ({example} at {_example(symbols)})")
     return words
+
+
+def symbols_of(jacobian: Jacobian) -> list[str]:
+    """The symbolic sizes, in the order of the shape."""
+    found: dict[str, None] = {}
+    for size in jacobian.shape:
+        found.update(dict.fromkeys(sorted(sizes_in(size))))
+    return list(found)
+
+
+def _example(symbols: list[str]) -> str:
+    """`N = 64, D = M = 4096`."""
+    groups: dict[int, list[str]] = {}
+    for symbol in symbols:
+        groups.setdefault(EXAMPLE_SIZES[symbol], []).append(symbol)
+    return ", ".join(f"{' = '.join(sorted(names))} = {value}" for value, names in sorted(groups.items()))
 
 
 def entries_at(jacobian: Jacobian, sizes: Mapping[str, int]) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pullback.derivation import Derived, Jacobian, Report
-from pullback.expression import Equation, Tensor, sizes_in
+from pullback.expression import Equation, Tensor
 from pullback.notation import show, show_equation
 from pullback.render.contents import line_of, ranks
-from pullback.render.costs import BYTES_OF_FLOAT32, entries_at, share_at
+from pullback.render.costs import BYTES_OF_FLOAT32, entries_at, share_at, symbols_of
 from pullback.render.latex_expression import Counting
 from pullback.render.mathematics import MathForm
 from pullback.render.remarks import counts_from_zero
@@ -119,8 +119,7 @@ def line_text(line: Line) -> str:
 
 def _jacobian(jacobian: Jacobian, sizes: Mapping[str, int]) -> dict[str, Any]:
     """Symbols always; numbers where every size has a value."""
-    needed: set[str] = set().union(*(sizes_in(size) for size in jacobian.shape))
-    known = bool(sizes) and needed <= set(sizes)
+    known = bool(sizes) and set(symbols_of(jacobian)) <= set(sizes)
     entries = entries_at(jacobian, sizes) if known else None
     share = share_at(jacobian, sizes) if known else None
     return {

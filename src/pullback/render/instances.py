@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pullback.errors import DomainProblem
@@ -34,9 +33,9 @@ from pullback.sizes import evaluate_size
 MAX_WRITTEN_NODES: Final = 50_000  # of one instantiated expression
 
 
-@dataclass(slots=True)
 class _Budget:
-    left: int = MAX_WRITTEN_NODES
+    def __init__(self) -> None:
+        self.left = MAX_WRITTEN_NODES
 
     def spend(self) -> None:
         self.left -= 1

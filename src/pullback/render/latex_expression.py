@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from pullback.expression import (
     Access,
@@ -37,8 +36,7 @@ RELATIONS: Final = {"==": "=", "!=": r"\ne", "<": "<", "<=": r"\le", ">": ">", "
 SUM, TERM, FACTOR, POWER, ATOM = 1, 2, 3, 4, 5
 
 
-@dataclass(frozen=True, slots=True)
-class Counting:
+class Counting(NamedTuple):
     """Where indices start: at 1 as on paper, or at 0 where index arithmetic makes it matter."""
 
     from_one: bool = True

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from pullback.expression import Equation, Expr
-from pullback.render.latex_expression import ON_PAPER, Counting, latex, latex_shape
+from pullback.render.latex_expression import Counting, latex, latex_shape
 from pullback.render.latex_source import latex_text
 from pullback.render.names import latex_name, latex_prose
 from pullback.render.page import Grid, Page, Piece, Row, Shape, Source
@@ -17,12 +16,11 @@ SIGNS: Final = {"·": r"\cdot", "=": "="}
 MAX_COLUMNS: Final = 10  # of amsmath's pmatrix
 
 
-@dataclass(frozen=True, slots=True)
-class MathForm:
+class MathForm(NamedTuple):
     """How mathematics is spelt on one page."""
 
-    counting: Counting = ON_PAPER
-    ranks: Mapping[str, int] = field(default_factory=dict)
+    counting: Counting
+    ranks: Mapping[str, int]
 
     @classmethod
     def of(cls, page: Page) -> MathForm:

@@ -87,7 +87,7 @@ def _letter(word: str) -> tuple[str, str]:
         return "", word
     if word[0] == "d" and (len(word) == 2 or word[1:] in GREEK):
         return "d", _letter(word[1:])[1]
-    return "", rf"\mathit{{{word}}}"
+    return "", rf"\mathit{{{word}}}" if word.isalnum() else word
 
 
 def latex_prose(text: str) -> str:
@@ -112,7 +112,7 @@ def _prose_sign(c: str) -> str:
 
 
 _ASCII: Final = {
-    "Σ": "sum", "∂": "d", "δ": "delta", "≠": "!=", "≤": "<=", "≥": ">=", "×": "x",
+    "Σ": "sum", "∂": "d ", "δ": "delta", "≠": "!=", "≤": "<=", "≥": ">=", "×": "x",
     "·": "*", "π": "pi", "→": "->",
     "−": "-", "≈": "~", "ᵀ": ".T", "∘": "*", "⊙": "*",
     "—": "-", "–": "-", "…": "...", "’": "'", "Π": "prod", "∈": "in",
@@ -126,7 +126,7 @@ def ascii_text(text: str) -> str:
     """The same text in ASCII alone; what has no spelling becomes its code.
 
     >>> ascii_text("∂Y/∂W, N×M")
-    'dY/dW, NxM'
+    'd Y/d W, NxM'
     """
     return "".join(c if c.isascii() else _ascii_sign(c) for c in text)
 

@@ -1,9 +1,12 @@
-"""What stands on a page, without its form: headings, sentences, chains of equalities, matrices, code."""
+"""What stands on a page, without its form: headings, sentences, chains of equalities, matrices, code.
+
+Named tuples, because a dozen dataclasses would take five times as long to define at every start.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.expression import Access, Equation, Expr, Tensor, num
 from pullback.rewriting import Line, Status
@@ -12,16 +15,14 @@ MARKS = {"exact": "✓", "numerical": "≈", "unknown": "?", "unchecked": ""}
 ASCII_MARKS = {"exact": "ok", "numerical": "~", "unknown": "?", "unchecked": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """Sizes, printed as N×D, or as their product N·D."""
 
     sizes: tuple[Expr, ...]
     multiplied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A fragment in the language, within a sentence: `dX = dY @ W.T`."""
 
     text: str
@@ -31,20 +32,17 @@ Piece = str | Expr | Equation | Shape | Source
 Words = tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     level: int
     words: Words
 
 
-@dataclass(frozen=True, slots=True)
-class Paragraph:
+class Paragraph(NamedTuple):
     words: Words
     status: Status = "unchecked"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of a chain; rows with the left side of the row above continue it with `=`."""
 
     line: Line
@@ -52,14 +50,12 @@ class Row:
     status: Status = "unchecked"
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     title: str
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """Lines of the language: the forward program as it was written (`given`), or formulas.
 
     `rows` say the same as equations: a line of index notation with its sums written.
@@ -70,15 +66,13 @@ class Program:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """A matrix written out entry by entry; a row vector has one row."""
 
     rows: tuple[tuple[Expr, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
+class Display(NamedTuple):
     """Matrices and numbers side by side, joined by signs: `∂Y/∂x = (…) · (…)`."""
 
     parts: tuple[Expr | Grid | str, ...]
@@ -87,8 +81,7 @@ class Display:
 Block = Heading | Paragraph | Chain | Program | Display
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     blocks: tuple[Block, ...]
     counts_from_one: bool = True
     ranks: tuple[tuple[str, int], ...] = ()  # of every tensor that a line in matrix notation may name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.derivation import Derived
 from pullback.expression import (
@@ -27,8 +27,7 @@ from pullback.render.page import Paragraph, Piece, Shape, Source, Words, whole
 from pullback.rewriting import Section, ShapeLine
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(NamedTuple):
     """A definition that is the product of two different matrices, and nothing else."""
 
     definition: Definition

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.derivation import Derived
 from pullback.expression import Access, Expr, Num, Partial, replace
 from pullback.render.page import entry_of, whole
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """How tensors appear when written out: in lower case, a gradient as ∂L/∂y."""
 
     letters: Mapping[str, str]

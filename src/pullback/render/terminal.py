@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import replace as replace_fields
+from typing import Final, NamedTuple
 
 from pullback.derivation import Derived, Report
 from pullback.errors import printable
@@ -34,6 +34,8 @@ from pullback.render.remarks import shape_words
 from pullback.rewriting import MatrixLine, ShapeLine, Status
 from pullback.sizes import size_text
 
+# In ASCII a derivative is set apart from the gradient dY by a blank: d Y[n,m]/d W[i,j].
+APART: Final = replace_fields(ASCII, partial="d ")
 MIN_WIDTH: Final = 40
 CONTINUATION: Final = 4
 _SUBSCRIPTS: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -59,8 +61,7 @@ def text(
     return ascii_text(shown) if ascii else shown
 
 
-@dataclass(frozen=True, slots=True)
-class TextForm:
+class TextForm(NamedTuple):
     """How blocks are set in characters."""
 
     ascii: bool
@@ -68,7 +69,7 @@ class TextForm:
 
     @property
     def style(self) -> Style:
-        return ASCII if self.ascii else UNICODE
+        return APART if self.ascii else UNICODE
 
     def page(self, page: Page) -> str:
         parts: list[str] = []
@@ -136,6 +137,8 @@ class TextForm:
     def shape(self, sizes: Sequence[Expr], multiplied: bool) -> str:
         times = ("*" if multiplied else "x") if self.ascii else ("·" if multiplied else "×")
         texts = [size_text(size) for size in sizes]
+        if len(texts) == 1:
+            return texts[0]
         return times.join(f"({t})" if "+" in t or "-" in t else t for t in texts) or "1"
 
     # ---- chains of equalities ----------------------------------------------------------------

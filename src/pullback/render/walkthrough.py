@@ -7,7 +7,7 @@ product with ∂L/∂Y, and what these make together: the gradient, and its two 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.derivation import Derived
 from pullback.errors import DomainProblem, LimitProblem
@@ -35,8 +35,7 @@ from pullback.sizes import evaluate_size, shape_text
 MAX_SECTIONS = 12  # written out; a longer program is no page to read
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What every part of the walk-through needs to know."""
 
     derived: Derived
