@@ -154,21 +154,26 @@ def exact(form: Form, axes: tuple[Index, ...]) -> ast.expr:
 
 
 def _keeps(form: Form, axes: tuple[Axis, ...]) -> bool:
-    """Whether printing kept a leading axis of size 1."""
+    """Whether printing the form on `axes` gives every one of them, leading axes of size 1 included."""
     match form:
+        case Scalar():
+            return not axes
+        case Operation(_, "ones" | "det" | "logdet"):
+            return None not in axes
         case Leaf(_, _, own):
-            return len(own) == len(axes)
-        case Reduce():
-            return True
+            return len(own) >= len(axes)
         case Times(_, above, below):
-            return any(_keeps(child, axes) for child in (*above, *below))
+            return any(_child_keeps(child, axes) for child in (*above, *below))
         case Plus(_, terms):
-            return any(_keeps(child, axes) for _, child in terms)
+            return any(_child_keeps(child, axes) for _, child in terms)
         case Map(_, _, arguments):
-            return any(_keeps(child, axes) for child in arguments)
-        case MatMul() | Einsum() | Operation():
-            return True
-    return False
+            return any(_child_keeps(child, axes) for child in arguments)
+    return True
+
+
+def _child_keeps(child: Form, axes: tuple[Axis, ...]) -> bool:
+    own = _restrict(child, axes)
+    return len(own) == len(axes) and _keeps(child, own)
 
 
 def _filled(value: Expr, axes: tuple[Index, ...]) -> ast.expr:
@@ -194,7 +199,10 @@ def _reshape(value: ast.expr, axes: Sequence[Axis]) -> ast.expr:
 
 
 def _restrict(form: Form, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    """The axes on which a factor must lie to broadcast against `axes`."""
+    """The axes on which a factor must lie to broadcast against `axes`; a tensor with axes of size 1 may keep them."""
+    if isinstance(form, Leaf) and None in form.axes and len(form.axes) <= len(axes):
+        if all(own is None or own is axis for own, axis in zip(form.axes[::-1], axes[::-1], strict=False)):
+            return form.axes
     result = [axis if axis in form.labels else None for axis in axes]
     while result and result[0] is None:
         result.pop(0)
@@ -357,13 +365,9 @@ def _reduce(form: Reduce, axes: tuple[Axis, ...]) -> ast.expr:
     axis: ast.expr = constant(places[0]) if len(places) == 1 else ast.Tuple([constant(k) for k in places], ast.Load())
     if len(wanted) == len(axes):
         return function(form.function, value, axis=axis)
-    if tuple(None if label in form.over else label for label in natural) == _padded(axes, len(natural)):
+    if tuple(None if label in form.over else label for label in natural) == axes:
         return function(form.function, value, axis=axis, keepdims=constant(True))
     return _reshape(function(form.function, value, axis=axis), axes)
-
-
-def _padded(axes: tuple[Axis, ...], rank: int) -> tuple[Axis, ...]:
-    return (*([None] * (rank - len(axes))), *axes)
 
 
 def _matmul(form: MatMul, axes: tuple[Axis, ...]) -> ast.expr:
