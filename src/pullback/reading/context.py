@@ -52,8 +52,8 @@ class Context:
 
     def unknown_name(self, name: str) -> NameProblem:
         near = nearest(name, sorted(self.known()))
-        shape = "[N, D]" if name[:1].isupper() else "[N]"
-        hint = near or f"declare it: {name}: {shape}"
+        names = list(self.tensors)
+        hint = near or "the names here are " + ", ".join([*names[:8], *(["…"] if len(names) > 8 else [])])
         return NameProblem(f"`{name}` is not declared or defined", hint=hint)
 
     def know(self, tensor: Tensor) -> None:

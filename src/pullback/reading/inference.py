@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pullback.errors import PullbackError, ShapeProblem
-from pullback.expression import ONE, Expr
+from pullback.expression import ONE, Expr, Num
 from pullback.reading.context import CONSTANTS
 from pullback.reading.declarations import Declarations
 from pullback.reading.indexing import slots
 from pullback.reading.lines import is_index_line, names_in, subscripts, target_name
 from pullback.reading.naming import words
+from pullback.reading.shapes import any_symbol, size_expression
 from pullback.reading.syntax import Source, chain
 from pullback.reading.unification import Terms, Unknown, broadcast, find, named, unify
 
@@ -266,7 +267,7 @@ class _Inference:
             return self.shape(arguments[0])
         if name in REDUCES and arguments:
             return self._reduced(self.shape(arguments[0]), arguments, node)
-        if name in ("ones", "zeros", "eye", "onehot", "reshape", "take", "transpose", "concatenate"):
+        if name in ("onehot", "take", "transpose", "concatenate"):
             for argument in arguments:
                 self.shape(argument)
             return None
@@ -285,6 +286,17 @@ class _Inference:
             unify(a[0], a[1])
             unify(a[1], b[0])
         return b
+
+    def _filled(self, arguments: list[ast.expr]) -> Terms | None:
+        return _written(arguments[0])
+
+    def _eye(self, arguments: list[ast.expr]) -> Terms | None:
+        size = _written(arguments[0])
+        return None if size is None else size + size
+
+    def _reshaped(self, arguments: list[ast.expr]) -> Terms | None:
+        self.shape(arguments[0])
+        return _written(arguments[1])
 
     def _outer(self, arguments: list[ast.expr]) -> Terms | None:
         a, b = (self._as_matrix(part, rank=1) for part in arguments[:2])
@@ -329,6 +341,16 @@ class _Inference:
         return tuple(term for k, term in pairs if k not in chosen)
 
 
+def _written(node: ast.expr) -> Terms | None:
+    """A shape that the program writes out."""
+    try:
+        entries = node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node]
+        sizes = tuple(size_expression(entry, any_symbol) for entry in entries)
+    except PullbackError:
+        return None  # the reading itself says what is wrong with it
+    return None if any(isinstance(size, Num) and size.value < 0 for size in sizes) else sizes
+
+
 def _sizes_named(node: ast.expr) -> set[str]:
     """Names that stand where only a size can: in the shape of reshape, ones, zeros, eye, onehot."""
     found: set[str] = set()
@@ -349,5 +371,9 @@ _CALLS: Final[Mapping[str, tuple[int, Callable[[_Inference, list[ast.expr]], Ter
     "solve": (2, _Inference._solve),
     "outer": (2, _Inference._outer),
     "diag": (1, _Inference._diag),
+    "ones": (1, _Inference._filled),
+    "zeros": (1, _Inference._filled),
+    "eye": (1, _Inference._eye),
+    "reshape": (2, _Inference._reshaped),
     "einsum": (2, _Inference._einsum),
 }

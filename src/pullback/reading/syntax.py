@@ -216,6 +216,8 @@ class _Checker:
 
     def expression(self, root: ast.AST) -> None:
         for node, depth in _nodes(root):
+            if isinstance(node, _OPERATORS):
+                continue
             self.count += 1
             if self.count > MAX_NODES:
                 raise LimitProblem(f"the program has more than {MAX_NODES:,} parts", source=self.source.text)
@@ -226,8 +228,6 @@ class _Checker:
                     source=self.source.text,
                     hint="name a subexpression on a line of its own",
                 )
-            if isinstance(node, _OPERATORS):
-                continue
             if not isinstance(node, _EXPRESSIONS):
                 raise self.unknown(node)
             self.node(node)
