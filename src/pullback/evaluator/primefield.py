@@ -152,9 +152,15 @@ class PrimeField(Domain[Residues]):
     def integers(self, a: IntArray) -> Residues:
         return Residues(a % P, lambda: a % Q, constant=Fraction(int(a)) if a.ndim == 0 else None)
 
+    def _folded(self, x: Fraction, *values: Residues) -> Residues:
+        """A constant that was worked out from constants, with the axes that they have together."""
+        shape = np.broadcast_shapes(*(v.p.shape for v in values))
+        folded = self.number(x)
+        return self.restructure(folded, lambda a: np.broadcast_to(a, shape)) if shape else folded
+
     def add(self, a: Residues, b: Residues) -> Residues:
         if a.constant is not None and b.constant is not None:
-            return self.number(a.constant + b.constant)
+            return self._folded(a.constant + b.constant, a, b)
         structure = a.exp_of is not None or b.exp_of is not None
         return Residues(
             (a.p + b.p) % P,
@@ -166,7 +172,7 @@ class PrimeField(Domain[Residues]):
 
     def mul(self, a: Residues, b: Residues) -> Residues:
         if a.constant is not None and b.constant is not None:
-            return self.number(a.constant * b.constant)
+            return self._folded(a.constant * b.constant, a, b)
         if b.constant is not None:
             a, b = b, a
         exp_of: Thunk | None = None
@@ -188,7 +194,7 @@ class PrimeField(Domain[Residues]):
 
     def power(self, a: Residues, r: Fraction) -> Residues:
         if a.constant is not None and r.denominator == 1 and (a.constant or r > 0):
-            return self.number(a.constant**r.numerator)
+            return self._folded(a.constant**r.numerator, a)
         bad = a.bad
         if r < 0:
             bad = _merged(bad, a.p == 0)
