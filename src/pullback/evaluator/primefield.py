@@ -232,7 +232,8 @@ class PrimeField(Domain[Residues]):
         if a.log_of is not None:
             return a.log_of()
         if a.constant is not None and a.constant > 0:
-            return self._log_of_number(a.constant)
+            shape = a.p.shape
+            return self.restructure(self._log_of_number(a.constant), lambda x: np.broadcast_to(x, shape))
         size = self._size(a.p)
         p = np.where(size == 1, 0, self._hash(size, P, "log"))
         zero = size == 0

@@ -17,6 +17,7 @@ from pullback.expression import Bracket, Call, Definition, Element, Expr, Tensor
 
 TRIALS = 4
 DISTINCT = 2  # assignments of distinct sizes; one of ones and one with ties come on top
+WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 ATTEMPTS = 40  # at finding sizes where the definitions have a value
 KINKED_CALLS = frozenset(("relu", "abs", "sign", "maximum", "minimum", "where"))
 KINKED_OPERATORS = frozenset(("max", "min"))
@@ -65,23 +66,26 @@ class Worlds:
         return self._all if kinked or self.kinked else [w for w in self._all if w.kind != "ties"]
 
     def _distinct(self) -> list[World]:
-        """Worlds of the first few sizes at which the forward definitions have a value."""
+        """Worlds of the first few sizes at which the forward definitions have a value in the exact domain.
+
+        Where they have none, as with a mean of many square roots, real numbers decide at those sizes.
+        """
         found: list[World] = []
+        without_value: list[World] = []
         failure: PullbackError = ShapeProblem("the definitions have no value there")
         for tried, sizes in enumerate(assignments(self.extents, self.literals)):
-            if tried >= ATTEMPTS or len(found) == DISTINCT:
+            if tried >= ATTEMPTS or len(found) == DISTINCT or len(without_value) > WITHOUT_VALUE:
                 break
             world = self.world(sizes, "distinct")
             try:
-                if self._has_values(world):
-                    found.append(world)
+                (found if self._has_values(world) else without_value).append(world)
             except (IndexProblem, ShapeProblem, LimitProblem) as problem:
                 failure = problem
-        if not found:
+        if not found and not without_value:
             raise ShapeProblem(
                 "no small sizes were found at which the definitions can be evaluated: " + failure.message
             )
-        return found
+        return found or without_value[:DISTINCT]
 
     def _has_values(self, world: World) -> bool:
         """Whether every defined tensor has some entry with a value."""

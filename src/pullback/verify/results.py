@@ -38,6 +38,7 @@ from pullback.reading import read_lines
 from pullback.rewriting import MatrixLine, Section, ShapeLine, Status, Step
 
 CENTRAL_TOLERANCE = 1e-5  # of central differences in float64, relative to the largest entry
+SMALLEST_SCALE = 1e-5  # below this the rounding of the differences themselves is all that is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def central_difference(
     both = np.isfinite(found) & np.isfinite(numeric)
     if not both.any():
         return None
-    scale = max(float(np.abs(numeric[both]).max()), 1e-12)
+    scale = max(float(np.abs(numeric[both]).max()), SMALLEST_SCALE)
     return float(np.abs(found - numeric)[both].max()) / scale
 
 
