@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 
 from pullback.errors import IndexProblem, ShapeProblem
 from pullback.evaluator.domain import IntArray
-from pullback.evaluator.named import Plain, aligned, ranged, union
+from pullback.evaluator.named import Axes, Plain, aligned, ranged, union
 from pullback.expression import Access, Add, Call, Expr, Index, Mul, Num, Pow, Size
+from pullback.limits import MAX_CHECK_ELEMENTS, demand
 
 LARGEST_POWER = 64
 INTEGRAL = frozenset(("floordiv", "mod", "maximum", "minimum", "abs", "sign"))
@@ -28,6 +30,17 @@ class Arithmetic(ABC):
     @abstractmethod
     def tensor(self, name: str) -> Any:
         """The value of a tensor."""
+
+    def room(self, shape: Sequence[int]) -> None:
+        """Refuse an array that would be too large, before it is allocated."""
+        demand(math.prod(shape), MAX_CHECK_ELEMENTS, "the entries of one array inside a check")
+
+    def common(self, parts: Sequence[Plain[Any]]) -> Axes:
+        """The axes of plain arrays together, with room for an array that has them all."""
+        axes = union(part.axes for part in parts)
+        extents = {name: n for part in parts for name, n in zip(part.axes, part.shape, strict=True)}
+        self.room([extents[name] for name in axes])
+        return axes
 
     def size(self, e: Expr) -> int:
         """The extent of an index or a shape, as a number."""
@@ -72,7 +85,9 @@ class Arithmetic(ABC):
                     raise ShapeProblem(f"the size {name} is not known")
                 return Plain((), np.array(self.sizes[name], dtype=np.int64))
             case Index(name, extent):
-                return ranged(name, self.size(extent))
+                size = self.size(extent)
+                self.room((size,))
+                return ranged(name, size)
             case Add(parts):
                 return self._merge(parts, lambda a, b: a + b)
             case Mul(parts) if not any(isinstance(part, Pow) for part in parts):
@@ -99,7 +114,7 @@ class Arithmetic(ABC):
             raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])
         above = self._merge(top, lambda a, b: a * b) if top else Plain((), np.array(1))
         below = self._merge([part.base for part in bottom], lambda a, b: a * b)
-        axes = union((above.axes, below.axes))
+        axes = self.common((above, below))
         a, b = aligned(above, axes), aligned(below, axes)
         if np.any(a % b):
             raise ShapeProblem("a size does not come out as an integer")
@@ -107,7 +122,7 @@ class Arithmetic(ABC):
 
     def _merge(self, parts: Sequence[Expr], operation: Any) -> Plain[IntArray]:
         values = [self.integer(part) for part in parts]
-        axes = union(value.axes for value in values)
+        axes = self.common(values)
         result = aligned(values[0], axes)
         for value in values[1:]:
             result = operation(result, aligned(value, axes))
@@ -116,7 +131,7 @@ class Arithmetic(ABC):
     def _read_integers(self, e: Expr, name: str, slots: tuple[Expr, ...]) -> Plain[IntArray]:
         data = self.tensor(name)
         where = [self.integer(slot) for slot in slots]
-        axes = union(part.axes for part in where)
+        axes = self.common(where)
         at = [aligned(part, axes) for part in where]
         for position, extent in zip(at, data.shape, strict=True):
             if position.size and (position.min() < 0 or position.max() >= extent):

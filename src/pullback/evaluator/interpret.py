@@ -48,7 +48,7 @@ from pullback.expression import (
     compare,
     tensors,
 )
-from pullback.limits import MAX_CHECK_ELEMENTS, demand
+from pullback.limits import demand
 
 V = TypeVar("V")
 
@@ -140,17 +140,14 @@ class Interpreter(Arithmetic, Generic[V]):
 
     def room(self, shape: Sequence[int]) -> None:
         """Refuse an array that would be too large, before it is allocated."""
-        count = self.domain.batch
-        for n in shape:
-            count *= int(n)
-        demand(count, MAX_CHECK_ELEMENTS, "the entries of one array inside a check")
+        super().room((self.domain.batch, *shape))
 
     def extents(self, parts: Sequence[Named[V] | Plain[Any]]) -> dict[str, int]:
         """The size of each named axis."""
         found: dict[str, int] = {}
         for part in parts:
             if isinstance(part, Plain):
-                shape = part.data.shape[part.data.ndim - len(part.axes) :]
+                shape = part.shape
             else:
                 shape = self.domain.trailing(part.data, len(part.axes))
             for name, n in zip(part.axes, shape, strict=True):
@@ -236,6 +233,8 @@ class Interpreter(Arithmetic, Generic[V]):
     def _integer_power(self, x: Named[V], n: Plain[IntArray]) -> Named[V]:
         """x ** n for integers n that may depend on indices: one power for each different n."""
         axes = union((x.axes, n.axes))
+        extents = self.extents([x, n])
+        self.room([extents[name] for name in axes])
         base = self.arranged(x, axes)
         exponents = aligned(n, axes)
         different = np.unique(exponents)
@@ -243,7 +242,6 @@ class Interpreter(Arithmetic, Generic[V]):
         result = self.domain.power(base, Fraction(int(different[0])))
         for k in different[1:]:
             result = self.domain.select(exponents == k, self.domain.power(base, Fraction(int(k))), result)
-        extents = self.extents([x, n])
         shape = tuple(extents[name] for name in axes)
         if self.domain.trailing(result, len(axes)) != shape:
             k = len(axes)
@@ -291,7 +289,7 @@ class Interpreter(Arithmetic, Generic[V]):
     def _compare(self, relation: str, left: Expr, right: Expr) -> Plain[BoolArray]:
         if self.is_integral(left) and self.is_integral(right):
             p, q = self.integer(left), self.integer(right)
-            axes = union((p.axes, q.axes))
+            axes = self.common((p, q))
             return Plain(axes, np.asarray(compare(relation, aligned(p, axes), aligned(q, axes))))
         axes, (a, b) = self.together([self.field(left), self.field(right)])
         return Plain(axes, self.domain.compare(relation, a, b))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from pullback.evaluator.domain import Array, BoolArray, IntArray
 
 V = TypeVar("V")
+A = TypeVar("A", bound=np.ndarray[Any, Any])
 Axes = tuple[str, ...]
 
 
@@ -25,11 +26,16 @@ class Named(Generic[V]):
 
 
 @dataclass(frozen=True, slots=True)
-class Plain(Generic[V]):
+class Plain(Generic[A]):
     """A plain array (indices or a mask) with one last axis for each name."""
 
     axes: Axes
-    data: V
+    data: A
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the named axes."""
+        return self.data.shape[self.data.ndim - len(self.axes) :]
 
 
 def union(parts: Iterable[Axes]) -> Axes:
