@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pullback.errors import IndexProblem, PullbackError, ShapeProblem
 from pullback.expression import Tensor
 from pullback.program import Program, upstream_of
 from pullback.reading import read_lines, read_program
@@ -50,6 +51,29 @@ def test_programs(case: dict[str, Any], floats: Any) -> None:
             shape = tuple(evaluate_size(extent, run["sizes"]) for extent in program.output.shape)
             assert shape == np.shape(run["output"])
             np.testing.assert_allclose(result, run["output"], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_wrong_claims_read_or_are_refused(case: dict[str, Any]) -> None:
+    """A wrong formula is a formula: it reads with the right shape, or its error says what does not fit."""
+    read = programs(case)
+    program = next(iter(read.values()))
+    known = {name: t for p in read.values() for name, t in p.by_name.items()}
+    upstream = upstream_of(program.output)
+    for wrong in case["wrong_claims"]:
+        goal = target(case, program, known, wrong["wrt"])
+        text = f"{case['claim_definitions'] or ''}\n{wrong['claim']}"
+        environment = {**known, upstream.name: upstream}
+        options: dict[str, Any] = {"ranges": case["ranges"], "targets": {goal.name: goal}}
+        outcome: Tensor | PullbackError
+        try:
+            outcome = read_lines(text, environment, sizes=program.sizes, **options)[-1].tensor
+        except (ShapeProblem, IndexProblem) as error:
+            outcome = error
+        if isinstance(outcome, Tensor):
+            assert (outcome.name, outcome.rank) == (goal.name, goal.rank)
+        else:
+            assert outcome.where is not None
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

@@ -95,6 +95,8 @@ def test_definitions_keep_their_source_and_place() -> None:
         ({"shapes": {"X y": "N"}}, NameProblem, "`X y` is not the name"),
         ({"integers": {"t": "B"}}, ShapeProblem, "does not describe an integer tensor"),
         ({"assume": {"X": "spdd"}}, NameProblem, "`spdd` is not a fact"),
+        ({"assume": {"Q": "spd"}}, NameProblem, "a fact is said of `Q`, which is not declared"),
+        ({"shapes": {"X": "N D"}, "assume": {"X": "spd"}}, ShapeProblem, "spd(X): X has the shape N×D"),
         ({"ranges": {"p q": "N"}}, PullbackError, "`p q` is not the name of an index"),
         ({"shapes": {"X": "N", "t": "N"}, "integers": {"t": ("N", "V")}}, ShapeProblem, "given twice"),
     ],

@@ -61,7 +61,8 @@ def _convolution(axes: int) -> Callable[[Arguments], Value]:
                 *guards,
             )
 
-        return Value((x.shape[0], k.shape[0], *lengths), element, contracts=True)
+        polynomial = x.polynomial and k.polynomial
+        return Value((x.shape[0], k.shape[0], *lengths), element, contracts=True, polynomial=polynomial)
 
     return build
 
@@ -103,7 +104,7 @@ def _average_pool(arguments: Arguments) -> Value:
         total = contracted(taps, x.element((*at[:2], *places)), *guards)
         return mul(total, *(power(size, MINUS_ONE) for size in window))
 
-    return Value((*x.shape[:2], *lengths), element, contracts=True)
+    return Value((*x.shape[:2], *lengths), element, contracts=True, polynomial=x.polynomial)
 
 
 _CONVOLUTION: Final = ("x", "kernel", "stride=1", "padding=0", "dilation=1", "groups=1")

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pullback.errors import PullbackError, ShapeProblem
+from pullback.errors import LimitProblem, PullbackError, ShapeProblem
 from pullback.expression import ONE, Expr, Num
 from pullback.reading.context import CONSTANTS
 from pullback.reading.declarations import Declarations
@@ -36,7 +36,10 @@ def infer(
     inference = _Inference(text, declared, reserved)
     if not inference.wanted:
         return {}
-    inference.settle()
+    try:
+        inference.settle()
+    except RecursionError:
+        raise LimitProblem("an expression nests too deeply", source=text.text) from None
     return inference.result()
 
 

@@ -151,8 +151,10 @@ def _outer(arguments: Arguments) -> Value:
         shapes = f"{shape_text(a.shape)} and {shape_text(b.shape)}"
         raise arguments.shape_problem(f"takes two vectors, not {shapes}")
     shape = (*a.shape, *b.shape)
-    contracts = a.contracts or b.contracts
-    return Value(shape, lambda at: mul(a.element(at[:1]), b.element(at[1:])), contracts)
+    contracts, polynomial = a.contracts or b.contracts, a.polynomial and b.polynomial
+    return Value(
+        shape, lambda at: mul(a.element(at[:1]), b.element(at[1:])), contracts, polynomial=polynomial
+    )
 
 
 def _part(function: str, index: Expr, size: Expr) -> Expr:

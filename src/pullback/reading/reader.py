@@ -7,7 +7,14 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from pullback.errors import NameProblem, PullbackError, ShapeProblem, SyntaxProblem
+from pullback.errors import (
+    LimitProblem,
+    NameProblem,
+    PullbackError,
+    ShapeProblem,
+    SyntaxProblem,
+    nearest,
+)
 from pullback.expression import Definition, Expr, Tensor, sizes_in
 from pullback.functions import FUNCTIONS
 from pullback.operators import OPERATORS
@@ -24,6 +31,7 @@ from pullback.reading.shapes import parse_ranges
 from pullback.reading.syntax import Source, parse, place_at
 from pullback.sizes import same_size, shape_text
 
+SQUARE_FACTS: Final = frozenset(("symmetric", "spd", "invertible", "lower_triangular"))
 RESERVED: Final = frozenset({*TABLE, *FUNCTIONS, *OPERATORS, *CONSTANTS})
 
 
@@ -55,6 +63,7 @@ def read_program(
     inputs = _inputs(declared, inferred)
     context = _context(text, inputs, declared)
     _check_gradient_names(text, context.reserved - RESERVED - context.sizes)
+    _check_facts(text, context)
     for line in declared.lines:
         _read_line(context, line, declared.shapes.get(target_name(line)))
     return Program(
@@ -160,6 +169,10 @@ def _read_line(context: Context, line: ast.Assign, shape: tuple[Expr, ...] | Non
             tensor = context.define(name, context.lower(line.value), text, place)
     except PullbackError as error:
         raise context.at(line.value, error) from None
+    except RecursionError:
+        what = "the expression nests too deeply"
+        hint = "name a subexpression on a line of its own"
+        raise context.at(line.value, LimitProblem(what, hint=hint)) from None
     if shape is not None and not _same_shape(shape, tensor.shape):
         what = f"{name} has the shape {shape_text(shape)}, the expression gives {shape_text(tensor.shape)}"
         hint = _shape_hint(shape, tensor.shape)
@@ -215,6 +228,22 @@ def _check_gradient_names(text: Source, names: Collection[str]) -> None:
             if match is not None:
                 error.at(place_at(text.text, match.start()))
             raise error
+
+
+def _check_facts(text: Source, context: Context) -> None:
+    """A fact is said of a name of the program, and a fact about matrices of a square one."""
+    for name, facts in context.facts.items():
+        if name not in context.reserved - RESERVED - context.sizes:
+            near = nearest(name, sorted(context.tensors))
+            what = f"a fact is said of `{name}`, which is not declared or defined"
+            raise NameProblem(what, source=text.text, hint=near or "symmetric(A) names an input")
+        tensor = context.tensors.get(name)
+        of_matrices = sorted(facts & SQUARE_FACTS)
+        if tensor is not None and of_matrices:
+            square = tensor.rank == 2 and same_size(*tensor.shape)
+            if not square:
+                what = f"{of_matrices[0]}({name}): {name} has the shape {shape_text(tensor.shape)}"
+                raise ShapeProblem(what, source=text.text, hint=f"{name}: [N, N]")
 
 
 def _check_order(text: Source, declared: Declarations, defined: Mapping[str, ast.AST]) -> None:
