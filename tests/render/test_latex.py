@@ -104,6 +104,7 @@ RANKS = {"X": 2, "W": 2, "dY": 2, "P": 2, "dP": 2, "x": 1, "dy": 1}
         ("s = sum(X, axis=0)", r"s = \operatorname{sum}_{\mathrm{axis}=0}(X)"),
         ("s = mean(X, keepdims=True)", r"s = \operatorname{mean}_{\mathrm{keepdims}}(X)"),
         ("s = exp(-x)", r"s = \exp(-x)"),
+        ("s = einsum('ij,jk->ik', X, W)", r"s = \operatorname{einsum}(\text{ij,jk} \to \text{ik}, X, W)"),
         ("s = inv(X) @ W", r"s = X^{-1}\, W"),
         ("s = eye(N)", "s = I_{N}"),
         ("dX = dY * (X > 0)", r"dX = dY \odot [X > 0]"),

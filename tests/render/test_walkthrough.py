@@ -168,6 +168,14 @@ def test_too_many_entries_are_refused_before_anything_is_written() -> None:
     assert fits(derived("product"), {"N": 8, "D": 8, "M": 8}) == ""
 
 
+def test_many_matrices_and_long_formulas_are_cut_short_and_said_to_be() -> None:
+    found = derived("product")
+    page = text(found, REPORT, formulas(found), steps="none", sizes={"N": 8, "D": 8, "M": 8})
+    assert "And so on for the other 48 entries." in page
+    assert page.count("∂Y/∂x") == 16
+    assert "∂L/∂X would take 1,024 factors, and is not written out." in page
+
+
 def test_a_size_without_a_value_is_named() -> None:
     with pytest.raises(ShapeProblem, match="size M has no value"):
         walkthrough(derived("product"), {"N": 2, "D": 2})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pullback.render.latex_expression import RELATIONS, applied, operator, parentheses
-from pullback.render.names import is_compound, latex_name, latex_prose
+from pullback.render.names import is_compound, latex_name, latex_prose, math_text
 
 SUM, TERM, UNARY, POWER, ATOM = 1, 2, 3, 4, 5
 Ranks = Mapping[str, int]  # of every tensor; a name that is missing is a number
@@ -29,7 +29,7 @@ def latex_line(line: str, ranks: Ranks) -> tuple[str, str]:
     try:
         (statement,) = ast.parse(line).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "", rf"\text{{{latex_prose(line)}}}"
+        return "", math_text(line)
     match statement:
         case ast.Assign([target], value):
             return latex_source(target, ranks), latex_source(value, ranks)
@@ -38,7 +38,7 @@ def latex_line(line: str, ranks: Ranks) -> tuple[str, str]:
         case ast.AnnAssign(target, ast.List(sizes)):
             shape = r" \times ".join(latex_source(size, ranks) for size in sizes)
             return "", rf"{latex_source(target, ranks)} \in \mathbb{{R}}^{{{shape or '1'}}}"
-    return "", rf"\text{{{latex_prose(line)}}}"
+    return "", math_text(line)
 
 
 def latex_text(text: str, ranks: Ranks) -> str:
@@ -79,7 +79,7 @@ def _at(node: ast.expr, ranks: Ranks) -> tuple[str, int]:
             return _subscript(value, slots, ranks), ATOM
         case ast.Tuple(items) | ast.List(items):
             return f"({', '.join(latex_source(item, ranks) for item in items)})", ATOM
-    return rf"\text{{{latex_prose(ast.unparse(node))}}}", ATOM
+    return math_text(ast.unparse(node)), ATOM
 
 
 def _constant(value: object) -> str:
@@ -88,7 +88,8 @@ def _constant(value: object) -> str:
         return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
-    return rf"\text{{{latex_prose(str(value))}}}"
+    # The arrow of an einsum's subscripts.
+    return r" \to ".join(math_text(part) for part in str(value).split("->"))
 
 
 def _raised(value: ast.expr, above: str, ranks: Ranks) -> str:
@@ -112,7 +113,7 @@ def _binary(node: ast.BinOp, ranks: Ranks) -> tuple[str, int]:
             return rf"\left\lfloor {top} / {bottom} \right\rfloor", ATOM
         case ast.Mod():
             return rf"{_wrap(node.left, ranks, TERM)} \bmod {_wrap(node.right, ranks, POWER)}", TERM
-    return rf"\text{{{latex_prose(ast.unparse(node))}}}", ATOM
+    return math_text(ast.unparse(node)), ATOM
 
 
 def _raised_to(base: ast.expr, exponent: ast.expr, ranks: Ranks) -> str:

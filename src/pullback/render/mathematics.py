@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from pullback.expression import Equation, Expr
 from pullback.render.latex_expression import Counting, latex, latex_shape
 from pullback.render.latex_source import latex_text
-from pullback.render.names import latex_name, latex_prose
+from pullback.render.names import latex_name, math_text
 from pullback.render.page import Grid, Page, Piece, Row, Shape, Source
 from pullback.rewriting import Line, MatrixLine, ShapeLine
 
@@ -30,7 +30,7 @@ class MathForm(NamedTuple):
         """A formula within a sentence; prose becomes text."""
         match piece:
             case str():
-                return rf"\text{{{latex_prose(piece)}}}"
+                return math_text(piece)
             case Equation(left, right):
                 return f"{latex(left, self.counting)} = {latex(right, self.counting)}"
             case Shape(sizes, multiplied):
@@ -73,7 +73,7 @@ class MathForm(NamedTuple):
         status = "" if row.status == "unchecked" else row.status
         if not row.note and not status:
             return ""
-        note = rf" && \text{{{latex_prose(row.note)}}}" if row.note else " &&"
+        note = f" && {math_text(row.note)}" if row.note else " &&"
         return note + (rf" && {{\scriptstyle\text{{{status}}}}}" if status else "")
 
     def display(self, parts: Sequence[Expr | Grid | str]) -> str:
@@ -82,7 +82,7 @@ class MathForm(NamedTuple):
     def part(self, part: Expr | Grid | str) -> str:
         match part:
             case str():
-                return SIGNS.get(part, rf"\text{{{latex_prose(part)}}}")
+                return SIGNS.get(part, math_text(part))
             case Grid(rows):
                 return self.grid(rows)
         return latex(part, self.counting)

@@ -30,6 +30,8 @@ _SIGNS: Final = {
 }  # fmt: skip
 _PUNCTUATION: Final = {"—": "---", "–": "--", "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''"}
 
+_DOLLARS: Final = re.compile(r"(?<!\\)\$([^$]*)\$")
+
 
 def latex_name(name: str) -> str:
     """A name as mathematics: digits and what follows `_` go below, Greek names become letters.
@@ -97,6 +99,17 @@ def latex_prose(text: str) -> str:
     'zero unless k $\\ne$ j, 50 \\% of it'
     """
     return "".join(_prose_sign(c) for c in text)
+
+
+def math_text(text: str) -> str:
+    r"""Words within a formula; signs stand outside the text, so that no `$` ends the formula early.
+
+    >>> math_text("zero unless k ≠ j")
+    '\\text{zero unless k }\\ne\\text{ j}'
+    """
+    parts = _DOLLARS.split(latex_prose(text))
+    shown = (part if k % 2 else rf"\text{{{part}}}" for k, part in enumerate(parts))
+    return "".join(part for part in shown if part != r"\text{}") or r"\text{}"
 
 
 def _prose_sign(c: str) -> str:

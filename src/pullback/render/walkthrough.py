@@ -21,6 +21,7 @@ from pullback.expression import (
     Partial,
     Tensor,
     add,
+    children,
     mul,
     tensors,
 )
@@ -33,6 +34,8 @@ from pullback.rewriting import MatrixLine, Section
 from pullback.sizes import evaluate_size, shape_text
 
 MAX_SECTIONS = 12  # written out; a longer program is no page to read
+MAX_MATRICES = 16  # ∂Y/∂x of one operand, one for each of its entries
+MAX_FACTORS = 400  # of one formula; typesetters give up on much longer ones
 
 
 class Setting(NamedTuple):
@@ -65,7 +68,29 @@ def walkthrough(derived: Derived, sizes: Sizes) -> tuple[Block, ...]:
             blocks += [*_forward(setting, section.definition, shown), *_backward(setting, section)]
         except DomainProblem as problem:
             blocks.append(Paragraph((*through, f": {problem.message}.")))
-    return tuple(blocks)
+    return tuple(shortened(block) for block in blocks)
+
+
+def shortened(block: Block) -> Block:
+    """The block, or a sentence in place of a formula that is too long to read."""
+    match block:
+        case Display((left, *rest)) if not isinstance(left, Grid):
+            count = sum(_factors(part) for part in rest)
+            if count > MAX_FACTORS:
+                return Paragraph((left, f" would take {count:,} factors, and is not written out."))
+    return block
+
+
+def _factors(part: Expr | Grid | str) -> int:
+    """How many factors are written, at most."""
+    match part:
+        case str():
+            return 0
+        case Grid(rows):
+            return sum(_factors(cell) for row in rows for cell in row)
+        case Partial():
+            return 1
+    return sum(_factors(child) for child in children(part) if not isinstance(part, Access)) or 1
 
 
 def fits(derived: Derived, sizes: Sizes) -> str:
@@ -134,18 +159,24 @@ def _backward(s: Setting, section: Section) -> list[Block]:
     output, operand = section.definition.tensor, section.operand
     blocks: list[Block] = [Heading(3, ("Backward: ", s.spelling.tensor(f"d{operand.name}")))]
     gradient: dict[Place, Expr] = {}
-    for at in places(operand.shape, s.sizes):
+    every = places(operand.shape, s.sizes)
+    matrices: list[Block] = []
+    for at in every:
         partials = {out: _partial(s, local, out, at) for out in places(output.shape, s.sizes)}
         x = s.spelling.variable(operand.name, at)
         grid = written(output.shape, s.sizes, partials.__getitem__)
-        blocks.append(Display((Partial(whole(output.name), x), "=", grid)))
+        matrices.append(Display((Partial(whole(output.name), x), "=", grid)))
         if _is_loss(s.derived, output):
             gradient[at] = partials[()]
             continue
         name = f"d{output.name}"
         gradient[at] = _dot(s, name, partials)
         left = Partial(whole(s.spelling.loss), x)
-        blocks.append(Display((left, "=", s.entries(output, name), "·", grid, "=", gradient[at])))
+        matrices.append(Display((left, "=", s.entries(output, name), "·", grid, "=", gradient[at])))
+    kept = MAX_MATRICES * len(matrices) // max(1, len(every))
+    blocks += matrices[:kept]
+    if kept < len(matrices):
+        blocks.append(Paragraph((f"And so on for the other {len(every) - MAX_MATRICES} entries.",)))
     return blocks + _assembled(s, section, gradient)
 
 
