@@ -33,8 +33,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
 # On these floors each file may import those before it in the row; elsewhere siblings stay apart.
 ROWS = (1, 2, 3)
 FACES = ("__init__.py", "__main__.py")  # of the package itself: above every floor
-# Heavy libraries that most users do not have or need: imported where they are used, and only these.
-LAZY = {"torch", "jax", "sympy", "scipy", "matplotlib", "rich"}
+# Heavy libraries that most runs do not need: imported where they are used, and only these.
+LAZY = {"torch", "jax", "sympy", "scipy", "matplotlib", "rich", "mpmath", "hypothesis"}
 MAX_FILE, MAX_FUNCTION = 400, 40
 
 Problems = list[str]
