@@ -223,5 +223,3 @@ def evaluate_size(e: Expr, values: Mapping[str, int]) -> int:
             top = evaluate_size(a, values)
             return top // divisor if function == "floordiv" else top % divisor
     raise ShapeProblem(f"{size_text(e)} is not a size")
-
-

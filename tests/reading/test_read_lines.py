@@ -70,6 +70,7 @@ def test_claims(text: str, expected: list[str], lines: Any) -> None:
             (1, 7),
             "the names here are X, W, Y, dY",
         ),
+        ("X[n,d] * dY[n,m]", ShapeProblem, "the shape D×M, 0 indices are given", (1, 1), "dW[i, j] = …"),
         ("G = X\nG", ShapeProblem, "the expression gives N×D", (2, 1), ""),
         ("G = X\nG = W\nG", NameProblem, "`G` is defined already", (2, 1), "another name"),
         ("N = X\nN", NameProblem, "`N` is a size", (1, 1), "another name"),

@@ -39,6 +39,7 @@ SYNTAX: list[Row] = [
     ("X: [N] = 3", SyntaxProblem, "a declaration is a name, a colon and a shape", (1, 1), "X: [N, D]"),
     ("Y = sum(X, foo=1)", SyntaxProblem, "no argument `foo`", (1, 16), "sum(x, axis=None, keepdims=False)"),
     ("Y = sum(X, axis=0.5)", SyntaxProblem, "`axis` of sum is a whole number", (1, 17), ""),
+    ("Y = max(X, X)", SyntaxProblem, "`axis` of max is a whole number", (1, 12), "maximum(a, b)"),
     ("Y = sum(X, keepdims=1)", SyntaxProblem, "True or False", (1, 21), ""),
     ("Y = sum(X, 0, axis=0)", SyntaxProblem, "given twice", (1, 20), "sum("),
     ("Y = sum()", SyntaxProblem, "lacks its argument `x`", (1, 5), "sum("),

@@ -89,7 +89,9 @@ class Arguments:
                 return value
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)):
                 return -value
-        raise self.problem(node, SyntaxProblem(f"`{what}` of {self.name} is a whole number"))
+        pairwise = {"max": "maximum(a, b) is the larger of two", "min": "minimum(a, b) is the smaller of two"}
+        hint = pairwise.get(self.name, "")
+        raise self.problem(node, SyntaxProblem(f"`{what}` of {self.name} is a whole number", hint=hint))
 
     def flag(self, name: str) -> bool:
         node = self.given.get(name)

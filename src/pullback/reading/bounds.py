@@ -173,4 +173,3 @@ def _evaluate(e: Expr, point: Mapping[Expr, int], sizes: Mapping[str, int]) -> i
 def _holds(guard: Bracket, point: Mapping[Expr, int], sizes: Mapping[str, int]) -> bool:
     left, right = _evaluate(guard.left, point, sizes), _evaluate(guard.right, point, sizes)
     return bool(compare(guard.relation, left, right))
-

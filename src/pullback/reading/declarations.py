@@ -49,9 +49,7 @@ class Declarations:
 
     def declare(self, name: str, shape: Shape) -> None:
         known = self.shapes.get(name)
-        differs = known is not None and (
-            len(known) != len(shape) or not all(map(same_size, known, shape))
-        )
+        differs = known is not None and (len(known) != len(shape) or not all(map(same_size, known, shape)))
         if differs or name in self.integers:
             found = shape_text(known or self.integers[name][0])
             raise ShapeProblem(f"the shape of {name} is given twice: {found} and {shape_text(shape)}")
@@ -134,5 +132,3 @@ def _fact(declared: Declarations, fact: str, arguments: list[ast.expr]) -> None:
             raise SyntaxProblem("a fact is said of a name", hint=f"{fact}(A)")
         known = declared.facts.get(argument.id, frozenset())
         declared.facts[argument.id] = known | {fact}
-
-

@@ -176,7 +176,8 @@ class IndexLine:
     def _ranges_from_target(self, shape: tuple[Expr, ...]) -> None:
         if len(shape) != len(self.left):
             what = f"{self.name} has the shape {shape_text(shape)}, {len(self.left)} indices are given"
-            raise self.problem(self.target, ShapeProblem(what))
+            hint = f"name the indices that stay: {self.name}[{', '.join('ijklpqrs'[: len(shape)])}] = …"
+            raise self.problem(self.target, ShapeProblem(what, hint=hint))
         for name, size in zip(self.left, shape, strict=True):
             self._meet(name, size, self.target)
 
@@ -314,5 +315,3 @@ def _whole(function: str, a: Expr, b: Expr) -> Expr:
     if b is ZERO:
         raise DomainProblem("division by zero")
     return call(function, a, b)
-
-

@@ -29,9 +29,7 @@ MAX_PASSES: Final = 8
 Inferred = tuple[tuple[Expr, ...], Expr | None]  # shape, and the range of an integer tensor
 
 
-def infer(
-    text: Source, declared: Declarations, reserved: frozenset[str]
-) -> dict[str, Inferred]:
+def infer(text: Source, declared: Declarations, reserved: frozenset[str]) -> dict[str, Inferred]:
     """Shape (and range, for an integer tensor) of every input that is not declared, by first use."""
     inference = _Inference(text, declared, reserved)
     if not inference.wanted:

@@ -195,6 +195,3 @@ class MatrixNotation:
     def _integer(self, node: ast.BinOp, function: str) -> Value:
         parts = [self.context.plain(self.context.operand(part)) for part in (node.left, node.right)]
         return elementwise(parts, lambda a, b: call(function, a, b), "//", linear=False)
-
-
-

@@ -203,5 +203,3 @@ def parse_ranges(ranges: Mapping[str, Any] | None) -> dict[str, Expr]:
             raise IndexProblem(f"`{name}` is not the name of an index")
         result[name] = parse_size(entry)
     return result
-
-
