@@ -15,7 +15,7 @@ from pullback.evaluator.derivatives import gradient_in
 from pullback.evaluator.draw import entries
 from pullback.evaluator.dual import Dual, DualValue
 from pullback.evaluator.interpret import Interpreter
-from pullback.evaluator.worlds import World, Worlds, is_kinked
+from pullback.evaluator.worlds import World, Worlds
 from pullback.expression import Definition, Equation, Expr, Index, Tensor, free
 from pullback.program import Program
 
@@ -52,7 +52,7 @@ class Checker:
 
         worlds = self._worlds.widened([left, right, *(index.extent for index in over)])
         bound = max(degree(left, self._degrees), degree(right, self._degrees))
-        return Decision(worlds).decide(both, len(over), bound, is_kinked(left) or is_kinked(right))
+        return Decision(worlds).decide(both, len(over), bound)
 
     def gradient(
         self, x: Tensor, y: Tensor, upstream: Tensor | None, gradient_definitions: Sequence[Definition]
@@ -100,9 +100,7 @@ class Checker:
             every[d.tensor.name] for d in gradient_definitions
         )
         worlds = self._worlds.widened([d.body for d in gradient_definitions])
-        return Decision(worlds).decide(
-            both, rank, bound, any(is_kinked(d.body) for d in gradient_definitions)
-        )
+        return Decision(worlds).decide(both, rank, bound)
 
     def _true_gradient(
         self, interpreter: Interpreter[Any], x: Tensor, y: Tensor, upstream: Tensor | None

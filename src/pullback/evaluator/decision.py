@@ -28,7 +28,8 @@ Result = tuple[World, BoolArray, IntArray]
 
 MORE_TRIALS = (64, 256)
 DRAWS = 64  # of real numbers, where the exact domain does not decide
-REAL_TOLERANCE = 1e-7
+REAL_TOLERANCE = 1e-7  # a difference that 50 digits look at
+PLAIN_TOLERANCE = 1e-3  # a difference that no rounding explains
 MOST = 30  # trials that count towards the error bound
 
 
@@ -36,10 +37,11 @@ MOST = 30  # trials that count towards the error bound
 class Outcome:
     """What a check found.
 
-    "equal" holds except with probability `error_bound` (an estimate from the degree); with `at_tie` it
-    does not hold at ties and kinks, where a convention decides. "different" is confirmed by real
-    numbers at the sizes `where`. For "undecided", `numerical` says whether the sides agreed to 30 digits
-    at random real points; `reason` says why the exact domain did not decide.
+    "equal" holds, for the branches of comparisons that the draws met, except with probability
+    `error_bound` (an estimate from the degree); with `at_tie` it does not hold at ties and kinks, where a
+    convention decides. "different" is confirmed by real numbers at the sizes `where`. For "undecided",
+    `numerical` says whether the sides agreed to 30 digits at random real points; `reason` says why the
+    exact domain did not decide.
     """
 
     status: Status
@@ -58,9 +60,9 @@ class Decision:
     def __init__(self, worlds: Worlds) -> None:
         self.worlds = worlds
 
-    def decide(self, both: Sides, rank: int, bound: int, kinked: bool) -> Outcome:
+    def decide(self, both: Sides, rank: int, bound: int) -> Outcome:
         """Evaluate both sides everywhere; `bound` estimates their degree, `rank` is that of the values."""
-        worlds = self.worlds.all(kinked)
+        worlds = self.worlds.all()
         tally = Tally(tuple(world.sizes for world in worlds))
         results = self._results(worlds, both, rank)
         if not any(known.all() for world, _, known in results if world.kind == "distinct"):
@@ -127,7 +129,7 @@ class Decision:
 
     def _suspected(self, world: World, both: Sides, tally: Tally) -> Outcome:
         """The sides differ in the exact domain: do they in real numbers?"""
-        found = self._in_reals(world.sizes, both)
+        found = self._in_reals(world.sizes, both, suspected=True)
         if found is False:
             return Outcome("different", 0.0, tally.trials, tally.sizes, where=world.sizes)
         reason = "the sides differ in the exact domain, which does not know every law of its functions"
@@ -144,20 +146,24 @@ class Decision:
         reason = "some entries have no value in the exact domain"
         return Outcome("undecided", 1.0, tally.trials, tally.sizes, numerical=bool(agreed), reason=reason)
 
-    def _in_reals(self, sizes: Mapping[str, int], both: Sides) -> bool | None:
+    def _in_reals(self, sizes: Mapping[str, int], both: Sides, suspected: bool = False) -> bool | None:
         """Whether the sides agree at random real numbers; None where no entry had a value.
 
-        Many draws in float64 look for a difference; 50 digits decide at the most telling one.
+        Many draws in float64 look for a difference. A large one confirms a suspicion of the exact domain;
+        otherwise 50 digits decide at the most telling draw.
         """
         rng = np.random.default_rng([self.worlds.seed, 5])
         known = False
         for positive in (False, True):
-            floats = Float64(REAL_TOLERANCE, DRAWS)
-            values = random_inputs(self.worlds.inputs, sizes, floats, rng, positive=positive)
-            for telling in self._telling(sizes, values, both, floats):
-                domain = HighPrecision()
+            values = random_inputs(self.worlds.inputs, sizes, Float64(draws=DRAWS), rng, positive=positive)
+            differs, seen = self._in_floats(sizes, values, both, Float64(PLAIN_TOLERANCE, DRAWS))
+            if suspected and differs.any():
+                return False
+            differs, seen = self._in_floats(sizes, values, both, Float64(REAL_TOLERANCE, DRAWS))
+            domain = HighPrecision()
+            for k in (*np.flatnonzero(differs)[:2], *np.flatnonzero(seen)[:1]):
                 chosen = {
-                    t.name: values[t.name] if t.is_integer else domain.floats(values[t.name][telling])
+                    t.name: values[t.name] if t.is_integer else domain.floats(values[t.name][k])
                     for t in self.worlds.inputs
                 }
                 agree = self._real(sizes, chosen, both)
@@ -166,32 +172,35 @@ class Decision:
                 known = known or bool(agree)
         return True if known else None
 
-    def _telling(
+    def _in_floats(
         self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Sides, floats: Float64
-    ) -> list[int]:
-        """The draws where the sides seem to differ first, then some draw where they have a value."""
+    ) -> tuple[BoolArray, BoolArray]:
+        """For each draw: do the sides differ anywhere, and have they a value anywhere?"""
         interpreter: Interpreter[Any] = Interpreter(floats, sizes, values, self.worlds.definitions)
         try:
             with np.errstate(all="ignore"):
                 differs, known = floats.difference(*both(interpreter))
-        except (LimitProblem, np.linalg.LinAlgError):
-            return [0, 1]
-        rows = np.broadcast_to(differs, known.shape).reshape(known.shape[0] if known.ndim else 1, -1)
-        seen = known.reshape(rows.shape)
-        order = [*np.flatnonzero(rows.any(axis=1))[:2], *np.flatnonzero(seen.any(axis=1))[:1]]
-        return [int(k) for k in order]
+        except LimitProblem:
+            # Too large for all draws at once: two of them go on to the slow domain.
+            return np.zeros(2, dtype=bool), np.ones(2, dtype=bool)
+        if differs.size % DRAWS:
+            return np.array([differs.any()]), np.array([known.any()])
+        rows, seen = differs.reshape(DRAWS, -1), known.reshape(DRAWS, -1)
+        return np.asarray(rows.any(axis=1)), np.asarray(seen.any(axis=1))
 
     def _confirmed_tie(self, world: World, both: Sides, differs: BoolArray) -> bool:
         """Whether real numbers with the same ties differ too."""
         trials = np.flatnonzero(differs.reshape(differs.shape[0], -1).any(axis=1))[:4]
-        domain = HighPrecision()
+        floats = Float64(REAL_TOLERANCE)
         for k in trials:
             values = {
-                t.name: world.raw[t.name] if t.is_integer else domain.integers(world.raw[t.name][k])
+                t.name: world.raw[t.name] if t.is_integer else floats.integers(world.raw[t.name][k])
                 for t in self.worlds.inputs
             }
-            if self._real(world.sizes, values, both) is False:
-                return True
+            interpreter: Interpreter[Any] = Interpreter(floats, world.sizes, values, self.worlds.definitions)
+            with np.errstate(all="ignore"):
+                if floats.difference(*both(interpreter))[0].any():
+                    return True
         return False
 
     def _real(self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Sides) -> bool | None:

@@ -122,7 +122,13 @@ class Float64(Domain[Floats]):
         return array(np.linalg.det(a))
 
     def inv(self, a: Floats) -> Floats:
-        return array(np.linalg.inv(a))
+        try:
+            return array(np.linalg.inv(a))
+        except np.linalg.LinAlgError:
+            # One of many draws may be singular: it alone has no inverse.
+            flat = a.reshape(-1, *a.shape[-2:])
+            single = [_inverse(x) for x in flat] if len(flat) > 1 else [np.full_like(flat[0], np.nan)]
+            return array(single).reshape(a.shape)
 
     def logdet(self, a: Floats) -> Floats:
         return array(np.linalg.slogdet(a)[1])
@@ -132,3 +138,10 @@ class Float64(Domain[Floats]):
         known = np.isfinite(a) & np.isfinite(b)
         scale = max(1.0, float(np.max(np.abs(np.where(known, a, 0.0)), initial=0.0)))
         return known & ~(np.abs(a - b) <= self.tolerance * scale), known
+
+
+def _inverse(a: Floats) -> Floats:
+    try:
+        return array(np.linalg.inv(a))
+    except np.linalg.LinAlgError:
+        return np.full_like(a, np.nan)

@@ -35,7 +35,8 @@ class Plain(Generic[A]):
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the named axes."""
-        return self.data.shape[self.data.ndim - len(self.axes) :]
+        whole: tuple[int, ...] = self.data.shape
+        return whole[len(whole) - len(self.axes) :]
 
 
 def union(parts: Iterable[Axes]) -> Axes:

@@ -90,6 +90,9 @@ class PrimeField(Domain[Residues]):
     def __init__(self, trials: int = 4, key: int = 1) -> None:
         self.batch = trials
         self.key: Final = key
+        # exp(1) is a square that the key chooses: no number of a formula is it by accident.
+        self.scale: Final = 1 + int(scrambled(np.array(27182818), key, Q - 1))
+        self.unscale: Final = pow(self.scale, -1, Q)
 
     # ---- structure
 
@@ -224,7 +227,7 @@ class PrimeField(Domain[Residues]):
     def exp(self, a: Residues) -> Residues:
         if a.exp_of is not None:
             return a.exp_of()
-        p = exponential(a.exponent())
+        p = exponential(a.exponent() * self.scale % Q)
         return Residues(p, lambda: self._hash(p, Q, "exp"), a.bad, log_of=lambda: a)
 
     def log(self, a: Residues) -> Residues:
@@ -244,7 +247,11 @@ class PrimeField(Domain[Residues]):
         """log in the exponent part: the discrete logarithm, so that exp(y log x) is x ** y."""
         if size.size > 512:
             return self._hash(size, Q, "log")
-        return logarithm(size)
+        return self._discrete(size)
+
+    def _discrete(self, size: IntArray) -> IntArray:
+        """The exponent whose exponential is `size`."""
+        return logarithm(size) * self.unscale % Q
 
     def _size(self, p: Array) -> IntArray:
         """|a|: whichever of a and -a is a square."""
@@ -257,7 +264,7 @@ class PrimeField(Domain[Residues]):
             for factor in _factors(n):
                 atom = np.array(factor % P, dtype=np.int64)
                 p += sign * int(self._hash(atom, P, "log"))
-                q += sign * int(logarithm(self._size(atom)))
+                q += sign * int(self._discrete(self._size(atom)))
         return Residues(np.array(p % P), np.array(q % Q), exp_of=lambda: self.number(x))
 
     def _odd(self, a: Residues, f: Callable[[IntArray], IntArray]) -> IntArray:

@@ -16,6 +16,7 @@ from pullback.evaluator.sizes import assignments, extents_in, literals_in, names
 from pullback.expression import Bracket, Call, Definition, Element, Expr, Tensor, tensors, walk
 
 TRIALS = 4
+BRANCHED = 16  # trials where comparisons choose between branches, each of which should be met
 DISTINCT = 2  # assignments of distinct sizes; one of ones and one with ties come on top
 WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 ATTEMPTS = 40  # at finding sizes where the definitions have a value
@@ -44,26 +45,33 @@ class Worlds:
         self.literals = literals_in(d.body for d in definitions)
         self.kinked = any(is_kinked(definition.body) for definition in definitions)
         self._all: list[World] | None = None
+        self._wider: dict[tuple[frozenset[str], bool], Worlds] = {}
 
     def widened(self, more: Sequence[Expr]) -> Worlds:
-        """The same, or further worlds that know the sizes which stand in the expressions."""
+        """The same, or other worlds where the expressions have further sizes, or the first kinks."""
         extents = extents_in((), (), more)
-        if set(names_in(extents)) <= set(names_in(self.extents)):
+        kinked = self.kinked or any(is_kinked(e) for e in more)
+        names = set(names_in(extents)) - set(names_in(self.extents))
+        if not names and kinked == self.kinked:
             return self
-        wider = Worlds(self.definitions, self.inputs, self.seed)
-        wider.extents = self.extents | extents
-        return wider
+        key = (frozenset(names), kinked)
+        if key not in self._wider:
+            wider = Worlds(self.definitions, self.inputs, self.seed)
+            wider.extents = self.extents | extents if names else self.extents
+            wider.kinked = kinked
+            self._wider[key] = wider
+        return self._wider[key]
 
-    def all(self, kinked: bool = False) -> list[World]:
+    def all(self) -> list[World]:
         """Every world that a check visits; one with ties only where a kink takes part."""
         if self._all is None:
             self._all = self._distinct()
             lowest = ones(self.extents)
             if lowest is not None:
-                self._all.append(self.world(lowest, "ones"))
-        if (kinked or self.kinked) and self._all[-1].kind != "ties":
-            self._all.append(self.world(self._all[0].sizes, "ties", 2 * TRIALS))
-        return self._all if kinked or self.kinked else [w for w in self._all if w.kind != "ties"]
+                self._all.append(self.world(lowest, "ones", BRANCHED if self.kinked else TRIALS))
+            if self.kinked:
+                self._all.append(self.world(self._all[0].sizes, "ties", 2 * TRIALS))
+        return self._all
 
     def _distinct(self) -> list[World]:
         """Worlds of the first few sizes at which the forward definitions have a value in the exact domain.
@@ -76,7 +84,7 @@ class Worlds:
         for tried, sizes in enumerate(assignments(self.extents, self.literals)):
             if tried >= ATTEMPTS or len(found) == DISTINCT or len(without_value) > WITHOUT_VALUE:
                 break
-            world = self.world(sizes, "distinct")
+            world = self.world(sizes, "distinct", BRANCHED if self.kinked else TRIALS)
             try:
                 (found if self._has_values(world) else without_value).append(world)
             except (IndexProblem, ShapeProblem, LimitProblem) as problem:
