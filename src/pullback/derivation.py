@@ -23,13 +23,9 @@ from pullback.matrix import matrix_line, shape_line
 from pullback.naming import Names
 from pullback.operators import OPERATORS
 from pullback.program import Program, upstream_of
+from pullback.publishing import Publisher, needed
 from pullback.rewriting import MatrixLine, Section, Step
-from pullback.rulebooks.algebra import (
-    OperatorReader,
-    functions_in,
-    known_operators,
-    operators_in,
-)
+from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
 
@@ -57,6 +53,7 @@ class Derived:
     backward: tuple[Definition, ...]  # named gradients and other lines, in the order of computation
     lines: Mapping[str, MatrixLine]  # the matrix form of forward and backward definitions, where there is one
     conventions: tuple[str, ...] = ()  # the kinks that take part, and what is assumed there
+    raw: tuple[Definition, ...] = ()  # the gradients as reverse mode gives them, before they are published
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,62 +74,72 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
     Raises `NameProblem` for a name that is no input, `DomainProblem` for an integer input.
     """
     wanted = chosen(program, wrt)
-    names = Names(program)
-    needed = reached(program, wanted)
-    consumers = _consumers(program, needed)
-    named = {*program.by_name, *program.sizes}
-    targets = {tensor: _target(tensor, uses, named) for tensor, uses in consumers.items()}
-    upstream = upstream_of(program.output) if program.output.rank else None
-    gradients = {tensor: Tensor(f"d{tensor.name}", tensor.shape) for tensor in consumers}
-    if upstream is not None:
-        gradients[program.output] = upstream
-    received: dict[Tensor, list[Contribution]] = {tensor: [] for tensor in consumers}
-    backward: list[Definition] = []
-    known = known_operators(program.definitions)
-    sections: list[Section] = []
-    jacobians: list[Jacobian] = []
-    lines = _forward_lines(program)
-    for definition in reversed(program.definitions):
-        tensor = definition.tensor
-        if tensor not in needed:
-            continue
-        if tensor is not program.output:
-            backward.append(_settle(gradients[tensor], targets[tensor], received[tensor]))
-        for operand in operands(definition):
-            if operand not in needed and operand not in wanted:
-                continue
-            at = Access(gradients[tensor], definition.indices) if tensor in gradients else None
-            read = OperatorReader(known, names.new)
-            part = contribution(definition, operand, targets[operand], at, gradients[operand], read)
-            backward += read.made
-            received[operand].append(part)
-    for tensor in wanted:
-        backward.append(_settle(gradients[tensor], targets[tensor], received[tensor]))
-    for made in backward:
-        line = matrix_line(made)
-        if line is not None:
-            lines[made.tensor.name] = line
-    finished = {made.tensor.name: made for made in backward}
-    for part in (p for parts in received.values() for p in parts):
-        sections.append(_section(part, finished, received[part.operand], lines))
-        jacobians.append(_jacobian(part))
-    order = {id(d): k for k, d in enumerate(reversed(program.definitions))}
-
-    def place(pair: tuple[Section, Jacobian]) -> tuple[int, int]:
-        section = pair[0]
-        return order[id(section.definition)], operands(section.definition).index(section.operand)
-
-    ranked = sorted(zip(sections, jacobians, strict=True), key=place)
+    passed = BackwardPass(program, wanted)
+    publisher = Publisher(program, passed.upstream, passed.raw)
+    published = {made.tensor.name: publisher.publish(made) for made in passed.raw}
+    backward = needed(published, [f"d{tensor.name}" for tensor in wanted])
+    kept = {made.tensor.name for made in backward}
+    # A gradient that was written into its readers is still derived in its own section, as it came out there.
+    finished = {made.tensor.name: made for made in passed.raw} | {made.tensor.name: made for made in backward}
+    lines = _lines([*program.definitions, *finished.values()])
+    steps = {name: tuple(found) for name, found in publisher.steps.items() if name in kept}
+    sections = [_section(part, finished, passed, steps, lines) for part in passed.parts]
     return Derived(
         program,
-        upstream,
+        passed.upstream,
         wanted,
-        tuple(section for section, _ in ranked),
-        tuple(jacobian for _, jacobian in ranked),
+        tuple(sections),
+        tuple(_jacobian(part) for part in passed.parts),
         tuple(backward),
         lines,
         _conventions(program),
+        tuple(passed.raw),
     )
+
+
+class BackwardPass:
+    """Reverse mode over the program's definitions: the gradients as they come out, and every contribution."""
+
+    def __init__(self, program: Program, wanted: Sequence[Tensor]) -> None:
+        self.program = program
+        self.reached = reached(program, wanted)
+        consumers = _consumers(program, self.reached)
+        named = {*program.by_name, *program.sizes}
+        self.targets = {tensor: _target(tensor, uses, named) for tensor, uses in consumers.items()}
+        self.gradients = {tensor: Tensor(f"d{tensor.name}", tensor.shape) for tensor in consumers}
+        self.upstream = upstream_of(program.output) if program.output.rank else None
+        if self.upstream is not None:
+            self.gradients[program.output] = self.upstream
+        self.received: dict[Tensor, list[Contribution]] = {tensor: [] for tensor in consumers}
+        self.parts: list[Contribution] = []
+        self.raw: list[Definition] = []
+        self._known = known_operators(program.definitions)
+        self._names = Names(program)
+        for definition in reversed(program.definitions):
+            if definition.tensor in self.reached:
+                self._through(definition)
+        self.raw += [self._settled(tensor) for tensor in wanted]
+
+    def _through(self, definition: Definition) -> None:
+        """Hand the gradient of what is defined on to what it is defined by."""
+        tensor = definition.tensor
+        if tensor is not self.program.output:
+            self.raw.append(self._settled(tensor))
+        at = Access(self.gradients[tensor], definition.indices) if tensor in self.gradients else None
+        for operand in operands(definition):
+            if operand not in self.reached:
+                continue
+            read = OperatorReader(self._known, self._names.new)
+            part = contribution(definition, operand, self.targets[operand], at, self.gradients[operand], read)
+            self.raw += read.made
+            self.received[operand].append(part)
+            self.parts.append(part)
+
+    def _settled(self, tensor: Tensor) -> Definition:
+        """The gradient of one tensor: its shares added up. A tensor that nothing reads has none."""
+        shares = [part.value for part in self.received[tensor]]
+        value = simplest(add(*shares)) if shares else ZERO
+        return Definition(self.gradients[tensor], self.targets[tensor], value)
 
 
 def chosen(program: Program, wrt: Sequence[str] | None) -> tuple[Tensor, ...]:
@@ -185,47 +192,46 @@ def _target(tensor: Tensor, uses: list[Definition], named: set[str]) -> tuple[In
     return target_indices(tensor, avoid)
 
 
-def _settle(gradient: Tensor, target: tuple[Index, ...], parts: list[Contribution]) -> Definition:
-    """The gradient of one tensor: its shares added up. A tensor that nothing reads has none."""
-    return Definition(gradient, target, simplest(add(*(part.value for part in parts))) if parts else ZERO)
-
-
-def _forward_lines(program: Program) -> dict[str, MatrixLine]:
-    lines = {}
-    for definition in program.definitions:
-        line = matrix_line(definition)
-        if line is not None:
-            lines[definition.tensor.name] = line
-    return lines
+def _lines(definitions: Sequence[Definition]) -> dict[str, MatrixLine]:
+    found = {definition.tensor.name: matrix_line(definition) for definition in definitions}
+    return {name: line for name, line in found.items() if line is not None}
 
 
 def _section(
     part: Contribution,
     finished: Mapping[str, Definition],
-    parts: list[Contribution],
+    passed: BackwardPass,
+    published: Mapping[str, Sequence[Step]],
     lines: Mapping[str, MatrixLine],
 ) -> Section:
-    """The recorded steps, followed by the sum over the paths, the matrix form and the shape line."""
+    """The recorded steps; after an operand's last share also the sum over paths and the published form."""
     steps = list(part.steps)
-    gradient = Tensor(f"d{part.operand.name}", part.operand.shape)
-    made = finished[gradient.name]
-    left = Access(gradient, part.target)
+    parts = passed.received[part.operand]
     if part is parts[-1]:
-        if len(parts) > 1:
-            summed = add(*(p.value for p in parts))
-            through = " and ".join(p.definition.tensor.name for p in parts)
-            note = f"{part.operand.name} reaches the loss through {through}: the shares add up"
-            steps.append(Step("sum over paths", Equation(left, part.value), Equation(left, summed), note))
-            if made.body is not summed:
-                steps.append(Step("simplify", Equation(left, summed), Equation(left, made.body)))
-        elif made.body is not part.value:
-            steps.append(Step("simplify", Equation(left, part.value), Equation(left, made.body)))
+        gradient = passed.gradients[part.operand]
+        left = Access(gradient, part.target)
+        steps += _summed(left, parts)
+        steps += published.get(gradient.name, ())
+        made = finished[gradient.name]
         line = lines.get(gradient.name)
         if line is not None:
             steps.append(Step("matrix form", Equation(left, made.body), line))
-            shapes = shape_line(line, made)
-            steps.append(Step("shape", line, shapes))
+            steps.append(Step("shape", line, shape_line(line, made)))
     return Section(part.definition, part.operand, tuple(steps))
+
+
+def _summed(left: Access, parts: Sequence[Contribution]) -> list[Step]:
+    """The shares of several definitions added up, and like terms gathered."""
+    summed = add(*(part.value for part in parts))
+    value = simplest(summed)
+    steps = []
+    if len(parts) > 1:
+        through = " and ".join(part.definition.tensor.name for part in parts)
+        note = f"{parts[0].operand.name} reaches the loss through {through}: the shares add up"
+        steps.append(Step("sum over paths", Equation(left, parts[-1].value), Equation(left, summed), note))
+    if value is not summed:
+        steps.append(Step("simplify", Equation(left, summed), Equation(left, value)))
+    return steps
 
 
 def _jacobian(part: Contribution) -> Jacobian:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from fractions import Fraction
 
-from pullback.expression import ONE, Add, Call, Const, Expr, Index, Mul, Num, Pow, Size, mul, num
+from pullback.expression import MINUS_ONE, ONE, Add, Call, Const, Expr, Index, Mul, Num, Pow, Size, mul, num
 from pullback.matrix.forms import (
     Axis,
     Diagonal,
@@ -304,30 +304,28 @@ def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
 
 def _means(above: list[Form], below: list[Form]) -> tuple[list[Form], list[Form]]:
     """A sum over an index times the inverse of its size is a mean."""
-    scalars = [form for form in above if isinstance(form, Scalar)]
     for k, child in enumerate(above):
         if not (isinstance(child, Reduce) and child.function == "sum"):
             continue
-        size = mul(*(index.extent for index in child.over))
-        for number in scalars:
-            rest = mul(number.value, size)
-            if len(fraction_of(rest)[1]) < len(fraction_of(number.value)[1]):
-                reduced = Reduce(child.labels, "mean", child.child, child.over)
-                others = [form for j, form in enumerate(above) if j != k and form is not number]
-                if not (isinstance(rest, Num) and rest.value == 1):
-                    rest = _cancel(number.value, size)
-                kept: list[Form] = [] if rest is ONE else [Scalar((), rest)]
-                return [*kept, *others[:k], reduced, *others[k:]] if not kept else [*kept, *others, reduced], below
+        for number in above:
+            rest = _cancelled(number.value, child.over) if isinstance(number, Scalar) else None
+            if rest is None:
+                continue
+            mean: Form = Reduce(child.labels, "mean", child.child, child.over)
+            others = [mean if j == k else form for j, form in enumerate(above) if form is not number]
+            return ([] if rest is ONE else [Scalar((), rest)]) + others, below
     return above, below
 
 
-def _cancel(value: Expr, size: Expr) -> Expr:
-    """value × size with one inverse of `size` cancelled."""
+def _cancelled(value: Expr, over: tuple[Index, ...]) -> Expr | None:
+    """value × the sizes of the indices, where the inverse of each of them is a factor of the value."""
     factors = list(value.factors) if isinstance(value, Mul) else [value]
-    for k, factor in enumerate(factors):
-        if isinstance(factor, Pow) and factor.base is size and factor.exponent == Num(Fraction(-1)):
-            return mul(ONE, *factors[:k], *factors[k + 1 :])
-    return mul(value, size)
+    for index in over:
+        inverse = Pow(index.extent, MINUS_ONE)
+        if inverse not in factors:
+            return None
+        factors.remove(inverse)
+    return mul(ONE, *factors)
 
 
 def _plus(terms: tuple[tuple[int, Form], ...], axes: tuple[Axis, ...]) -> ast.expr:

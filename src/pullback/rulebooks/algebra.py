@@ -45,7 +45,10 @@ def _key(e: Expr, bound: dict[Index, str]) -> Key:
         case Index(name, _):
             return bound.get(e, name)
         case Access(tensor, slots):
-            return f"{tensor.name}[{','.join(_key(s, bound) for s in slots)}]"
+            texts = [_key(s, bound) for s in slots]
+            if is_symmetric(tensor):
+                texts.sort()
+            return f"{tensor.name}[{','.join(texts)}]"
         case Add(terms):
             return "(" + "+".join(sorted(_key(t, bound) for t in terms)) + ")"
         case Mul(factors):
@@ -62,6 +65,11 @@ def _key(e: Expr, bound: dict[Index, str]) -> Key:
             head = type(e).__name__ + getattr(e, "function", "") + getattr(e, "relation", "")
             return f"{head}({','.join(_key(c, bound) for c in children(e))})"
     return show(e)
+
+
+def is_symmetric(tensor: Tensor) -> bool:
+    """Whether S[i,j] = S[j,i] is known of the tensor."""
+    return tensor.rank == 2 and not tensor.facts.isdisjoint(("symmetric", "spd"))
 
 
 def _sum_key(indices: tuple[Index, ...], body: Expr, bound: dict[Index, str]) -> Key:

@@ -167,6 +167,16 @@ def single_value(e: Expr) -> tuple[Expr, str] | None:
     return None
 
 
+def one_term(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_i f(i) = f(0), where i takes no value but 0 and stands in one factor alone"""
+    if not isinstance(e, Sum):
+        return None
+    for k in e.indices:
+        if k.extent is ONE and sum(k in free(factor) for factor in factors_of(e.body)) == 1:
+            return _without(e, k, substitute(e.body, {k: ZERO})), ""
+    return None
+
+
 def decide(e: Expr) -> tuple[Expr, str] | None:
     """[0 <= i] = 1 and [i < N] = 1, where i runs over 0 .. N-1; and whatever else the ranges decide"""
     if not isinstance(e, Bracket) or tensors(e) or not free(e):
@@ -291,6 +301,7 @@ OPEN = (
 COLLAPSE = Rule("collapse", collapse)
 DELTA = (
     Rule("one value", single_value),
+    Rule("one term", one_term),
     Rule("decide", decide),
     COLLAPSE,
     Rule("split the range", split_range),

@@ -37,6 +37,7 @@ from pullback.notation import show_equation
 from pullback.reading import read_lines
 from pullback.rewriting import MatrixLine, Section, ShapeLine, Status, Step
 
+PUBLISHING = ("write out", "expand", "dead terms", "factor")
 CENTRAL_TOLERANCE = 1e-5  # of central differences in float64, relative to the largest entry
 SMALLEST_SCALE = 1e-5  # below this the rounding of the differences themselves is all that is left
 
@@ -61,7 +62,7 @@ def check_sections(derived: Derived) -> tuple[Derived, list[Outcome]]:
     """Every step with its status. A line that is not equal to the one it came from is an internal error."""
     outcomes: list[Outcome] = []
     operators = {
-        d.tensor: d for d in (*derived.program.definitions, *derived.backward) if isinstance(d.body, Element)
+        d.tensor: d for d in (*derived.program.definitions, *derived.raw) if isinstance(d.body, Element)
     }
     sections = [_checked_section(derived, section, operators, outcomes) for section in derived.sections]
     return replace(derived, sections=tuple(sections)), outcomes
@@ -99,7 +100,10 @@ def _step_status(derived: Derived, step: Step, checker: Checker, outcomes: list[
     if isinstance(before, Equation) and isinstance(after, Equation):
         if step.rule in ("definition", "sum over paths"):
             return "exact"  # these lines state what is meant; there is nothing that they follow from
-        outcome = checker.equal(before.right, after.right, _over(before, after))
+        if step.rule in PUBLISHING:
+            outcome = _published_outcome(derived, before, after)
+        else:
+            outcome = checker.equal(before.right, after.right, _over(before, after))
     elif isinstance(before, Equation) and isinstance(after, MatrixLine):
         definition = reread_line(derived, after)
         right = _at(definition, before)
@@ -113,6 +117,42 @@ def _step_status(derived: Derived, step: Step, checker: Checker, outcomes: list[
         raise InternalProblem(f"a derived line failed its own check ({step.rule}): {shown}")
     outcomes.append(outcome)
     return status_of(outcome)
+
+
+def _published_outcome(derived: Derived, before: Equation, after: Equation) -> Outcome:
+    """A step of publishing: gradients were written out and forward values read, so their definitions count.
+
+    The definitions nearby usually suffice, and then the equality holds whatever the rest of the program is.
+    """
+    every = {d.tensor: d for d in (*derived.program.definitions, *derived.raw)}
+    near = _nearby(derived, before, after)
+    read = [t for e in (before.right, after.right, *(d.body for d in near)) for t in tensors(e)]
+    known = {definition.tensor for definition in near}
+    outcome = Checker(near, list(dict.fromkeys(t for t in read if t not in known))).equal(
+        before.right, after.right, _over(before, after)
+    )
+    if outcome.status == "equal":
+        return outcome
+    given = [*derived.program.inputs, *([derived.upstream] if derived.upstream is not None else [])]
+    return Checker(list(every.values()), given).equal(before.right, after.right, _over(before, after))
+
+
+def _nearby(derived: Derived, before: Equation, after: Equation) -> list[Definition]:
+    """Gradients that only the first side reads, what these read in turn, and the forward values beside them."""
+    raw = {d.tensor: d for d in derived.raw}
+    kept = set(tensors(after.right))
+    seen: dict[Tensor, None] = {}
+    stack = [before.right, after.right]
+    while stack:
+        for tensor in tensors(stack.pop()):
+            if tensor not in seen:
+                seen[tensor] = None
+                if tensor in raw and (tensor not in kept or isinstance(raw[tensor].body, Element)):
+                    stack.append(raw[tensor].body)
+    forward = [d for d in derived.program.definitions if d.tensor in seen]
+    gone = (t for t in seen if t not in kept or isinstance(getattr(raw.get(t), "body", None), Element))
+    gradients = {t for t in gone if t in raw}
+    return [*forward, *(d for d in derived.raw if d.tensor in gradients)]
 
 
 def _over(*lines: Equation) -> tuple[Index, ...]:
@@ -139,7 +179,7 @@ def environment(derived: Derived) -> dict[str, Tensor]:
 
 def reread_line(derived: Derived, line: MatrixLine) -> Definition:
     """A matrix line as the reader understands it, with everything it introduced written in."""
-    made = {definition.tensor.name: definition.tensor for definition in derived.backward}
+    made = {definition.tensor.name: definition.tensor for definition in derived.raw}
     known = {**environment(derived), **made}
     target = known[line.target]
     del known[line.target]

@@ -1,0 +1,303 @@
+"""From a correct backward pass to the one a person would publish.
+
+Intermediate gradients are written into the lines that read them where that makes the whole cheaper;
+dead terms go, found by the exact zero test; what the forward pass has computed is read, not computed
+again; common factors come out. Every candidate is an equation, and the cheapest one is taken: fewer
+operations first, then fewer tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from pullback.cost import operations, tokens
+from pullback.errors import PullbackError
+from pullback.evaluator import Checker
+from pullback.expression import (
+    ONE,
+    ZERO,
+    Access,
+    Add,
+    Definition,
+    Element,
+    Equation,
+    Expr,
+    Tensor,
+    add,
+    free,
+    replace,
+    sizes_in,
+    substitute,
+    tensors,
+    walk,
+)
+from pullback.matrix import matrix_line
+from pullback.notation import left_side, show
+from pullback.program import Program
+from pullback.rewriting import Step, final
+from pullback.rulebooks.algebra import key, tidy
+from pullback.rulebooks.chainrule import COLLAPSING
+from pullback.rulebooks.factoring import factored, merged, parts_of
+from pullback.rulebooks.normal import (
+    Pattern,
+    Term,
+    TooManyTerms,
+    collapsed,
+    components,
+    expand,
+    patterns,
+    reused,
+)
+from pullback.sizes import evaluate_size
+
+TYPICAL = 64  # what every symbolic size counts as when costs are compared
+LIGHT = 16  # operations an entry, up to which a line may be written into its readers
+MAX_INLINED = 6
+
+Cost = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to write a definition: its body, the gradients it still reads, and how it came about."""
+
+    body: Expr
+    inlined: tuple[str, ...]
+    stages: tuple[tuple[str, Expr, str], ...]  # rule, right side after it, note
+
+
+class Publisher:
+    """Publishes the gradients of one program, in the order in which they are computed."""
+
+    def __init__(self, program: Program, upstream: Tensor | None, raw: Sequence[Definition]) -> None:
+        self.program = program
+        self.raw = {definition.tensor.name: definition for definition in raw}
+        self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
+        self.patterns: list[Pattern] = patterns([d for d in program.definitions if d.source])
+        self.known: dict[str, Definition] = {}
+        self.steps: dict[str, list[Step]] = {}
+        self.costs: dict[Definition, Cost] = {}
+        self.constants: dict[str, Fraction | None] = {}
+        self.readers: dict[str, int] = {}
+        for definition in raw:
+            for tensor in tensors(definition.body):
+                self.readers[tensor.name] = self.readers.get(tensor.name, 0) + 1
+        self._checker: Checker | None = None
+
+    def publish(self, definition: Definition) -> Definition:
+        """The definition in its best form; the steps that lead there are kept in `steps`."""
+        name = definition.tensor.name
+        if isinstance(definition.body, Element):
+            self.known[name] = definition
+            return definition
+        best = min(self._candidates(definition), key=lambda c: self._score(definition, c))
+        steps = []
+        left, before = left_side(definition), definition.body
+        for rule, after, note in best.stages:
+            if after is not before:
+                steps.append(Step(rule, Equation(left, before), Equation(left, after), note))
+                before = after
+        published = Definition(definition.tensor, definition.indices, best.body)
+        self.steps[name] = steps
+        self.known[name] = published
+        return published
+
+    # ---- candidates
+
+    def _candidates(self, definition: Definition) -> list[Candidate]:
+        plain = Candidate(definition.body, (), ())
+        light = self._light(definition.body)
+        choices = [light, *([n for n in light if n != kept] for kept in light), []]
+        found = [plain]
+        seen: set[tuple[str, ...]] = set()
+        for chosen in choices:
+            if tuple(chosen) in seen:
+                continue
+            seen.add(tuple(chosen))
+            written = self._written(definition.body, chosen)
+            found += self._forms(definition, written, tuple(chosen))
+        return found
+
+    def _light(self, body: Expr) -> list[str]:
+        """Gradients that the body reads, directly or through each other, and that are cheap to repeat."""
+        found: list[str] = []
+        stack = [body]
+        while stack and len(found) < MAX_INLINED:
+            for tensor in tensors(stack.pop()):
+                made = self.known.get(tensor.name)
+                if made is None or tensor.name in found or isinstance(made.body, Element):
+                    continue
+                if len(found) < MAX_INLINED and self._is_light(made):
+                    found.append(tensor.name)
+                    stack.append(made.body)
+        return found
+
+    def _is_light(self, made: Definition) -> bool:
+        volume = max((self._volume(t) for t in (*tensors(made.body), made.tensor)), default=1)
+        return self._cost(made)[0] <= LIGHT * volume
+
+    def _written(self, body: Expr, names: Sequence[str]) -> Expr:
+        """The body with the named gradients written out."""
+
+        def change(node: Expr) -> Expr | None:
+            if isinstance(node, Access) and node.tensor.name in names:
+                made = self.known[node.tensor.name]
+                inner = substitute(made.body, dict(zip(made.indices, node.slots, strict=True)))
+                return replace(inner, change)
+            return None
+
+        return replace(body, change) if names else body
+
+    def _forms(self, definition: Definition, written: Expr, inlined: tuple[str, ...]) -> list[Candidate]:
+        e = tidy(final(written, COLLAPSING))
+        start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
+        found = [Candidate(e, inlined, (start,))]
+        for opaque in (self._is_forward, lambda _: False):
+            try:
+                terms = [t for term in expand(e, opaque) for t in collapsed(term, opaque)]
+            except TooManyTerms:
+                continue
+            alive, notes = self._alive(terms)
+            fewer = _sum(alive)
+            dead = ("dead terms", fewer, "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
+            again = [reused(term, self.patterns) for term in alive]
+            names = _new_names(alive, again)
+            parts = parts_of(again)
+            for chosen in (merged(parts), parts):
+                body = factored(chosen)
+                note = "common factors come out" + (f"; {', '.join(names)} from the forward pass" if names else "")
+                found.append(Candidate(body, inlined, (start, dead, ("factor", body, note))))
+        return found
+
+    def _is_forward(self, e: Add) -> bool:
+        return not any(tensor.name in self.gradients for tensor in tensors(e))
+
+    def _alive(self, terms: Sequence[Term]) -> tuple[list[Term], list[str]]:
+        """The terms that are not zero, sums that are constant replaced by their value."""
+        result: list[Term] = []
+        notes: list[str] = []
+        for term in terms:
+            _, sums = components(term)
+            for inner in sums:
+                value = self._constant(inner)
+                if value is None:
+                    continue
+                notes.append(f"{show(inner)} = {value}")
+                term = _drop(term, inner, value)
+            if term.coefficient:
+                result.append(term)
+        return result, notes
+
+    def _constant(self, e: Expr) -> Fraction | None:
+        """0 or 1 where the exact test says that a sum of forward values is that for every input."""
+        read = tensors(e)
+        inputs = set(self.program.inputs)
+        if any(t.name in self.gradients for t in read) or all(t in inputs for t in read):
+            return None
+        if any(t not in inputs and t.name not in self.program.by_name for t in read):
+            return None
+        k = key(e)
+        if k not in self.constants:
+            self.constants[k] = self._tested(e)
+        return self.constants[k]
+
+    def _tested(self, e: Expr) -> Fraction | None:
+        if self._checker is None:
+            self._checker = Checker(self.program.definitions, self.program.inputs)
+        over = tuple(sorted(free(e), key=lambda index: index.name))
+        for value in (ZERO, ONE):
+            try:
+                if self._checker.equal(e, value, over).status == "equal":
+                    return Fraction(value.value)
+            except PullbackError:
+                return None
+        return None
+
+    # ---- costs
+
+    def _score(self, definition: Definition, candidate: Candidate) -> Cost:
+        """Operations and tokens of the definition together with its share of what it still reads."""
+        own = Definition(definition.tensor, definition.indices, candidate.body)
+        flops, length = self._cost(own)
+        seen: set[str] = set()
+        stack = list(tensors(candidate.body))
+        while stack:
+            tensor = stack.pop()
+            made = self.known.get(tensor.name)
+            if made is None or tensor.name in seen:
+                continue
+            seen.add(tensor.name)
+            share = max(1, self.readers.get(tensor.name, 1))
+            cost = self._cost(made)
+            flops += cost[0] // share
+            length += cost[1] // share + 3
+            stack += tensors(made.body)
+        return flops, length
+
+    def _cost(self, definition: Definition) -> Cost:
+        if definition not in self.costs:
+            self.costs[definition] = self._counted(definition)
+        return self.costs[definition]
+
+    def _counted(self, definition: Definition) -> Cost:
+        line = matrix_line(definition)
+        if line is None:
+            return self._index_cost(definition)
+        sizes = {name: TYPICAL for tensor in self._around(definition) for e in tensor.shape for name in sizes_in(e)}
+        shapes = {t.name: self._shape(t) for t in self._around(definition)}
+        try:
+            return operations(line.text, shapes, sizes), tokens(line.text)
+        except (ValueError, KeyError):
+            return self._index_cost(definition)
+
+    def _index_cost(self, definition: Definition) -> Cost:
+        """In index notation every factor is touched once for every value of every index."""
+        indices = {index for node in walk(definition.body) for index in free(node)} | set(definition.indices)
+        volume = prod(self._extent(index.extent) for index in indices)
+        count = sum(1 for _ in walk(definition.body))
+        return volume * 2, 4 * count
+
+    def _around(self, definition: Definition) -> list[Tensor]:
+        return [*tensors(definition.body), definition.tensor]
+
+    def _shape(self, tensor: Tensor) -> tuple[int, ...]:
+        return tuple(self._extent(e) for e in tensor.shape)
+
+    def _volume(self, tensor: Tensor) -> int:
+        return prod(self._shape(tensor))
+
+    def _extent(self, e: Expr) -> int:
+        return evaluate_size(e, {name: TYPICAL for name in sizes_in(e)})
+
+
+def _sum(terms: Sequence[Term]) -> Expr:
+    return add(*(term.expression() for term in terms))
+
+
+def _drop(term: Term, inner: Expr, value: Fraction) -> Term:
+    """The term with one of its sums replaced by a number."""
+    indices = set(getattr(inner, "indices", ()))
+    powers = {base: n for base, n in term.powers.items() if free(base).isdisjoint(indices)}
+    return Term(term.coefficient * value, powers, tuple(i for i in term.bound if i not in indices))
+
+
+def _new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:
+    old = {t.name for term in before for base in term.powers for t in tensors(base)}
+    new = {t.name: None for term in after for base in term.powers for t in tensors(base)}
+    return [name for name in new if name not in old]
+
+
+def needed(published: Mapping[str, Definition], targets: Sequence[str]) -> list[Definition]:
+    """The definitions that the targets depend on, in their order."""
+    wanted: set[str] = set()
+    stack = list(targets)
+    while stack:
+        name = stack.pop()
+        if name in wanted or name not in published:
+            continue
+        wanted.add(name)
+        stack.extend(tensor.name for tensor in tensors(published[name].body))
+    return [definition for name, definition in published.items() if name in wanted]

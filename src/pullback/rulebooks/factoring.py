@@ -1,0 +1,188 @@
+"""From terms back to one expression: common factors come out, sums of the same shape merge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import permutations
+
+from pullback.expression import (
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Sum,
+    add,
+    free,
+    mul,
+    power,
+    substitute,
+    total,
+)
+from pullback.rulebooks.affine import same
+from pullback.rulebooks.algebra import key
+from pullback.rulebooks.normal import Powers, Term, components
+
+
+@dataclass(frozen=True)
+class Part:
+    """coefficient × Π base^exponent, where a base may be a whole sum."""
+
+    coefficient: Fraction
+    powers: Powers
+
+    def without(self, common: Powers, number: Fraction) -> Part:
+        powers = {base: n - common.get(base, 0) for base, n in self.powers.items()}
+        return Part(self.coefficient / number, {base: n for base, n in powers.items() if n})
+
+    def expression(self) -> Expr:
+        return product(self.coefficient, self.powers)
+
+
+def product(coefficient: Fraction, powers: Powers) -> Expr:
+    return mul(Num(coefficient), *(power(base, Num(n)) for base, n in powers.items()))
+
+
+def parts_of(terms: Sequence[Term]) -> list[Part]:
+    """Terms with their sums as single factors; equal sums are the same object; like terms are added."""
+    canonical: dict[str, Expr] = {}
+    found: dict[str, Part] = {}
+    for term in terms:
+        outer, sums = components(term)
+        powers: Powers = {}
+        for base, n in (*outer.items(), *((s, Fraction(1)) for s in sums)):
+            base = canonical.setdefault(key(base), base)
+            powers[base] = powers.get(base, Fraction(0)) + n
+        k = "·".join(sorted(f"{key(base)}^{n}" for base, n in powers.items()))
+        before = found.get(k)
+        value = term.coefficient + (before.coefficient if before is not None else 0)
+        found[k] = Part(value, before.powers if before is not None else powers)
+    return [part for part in found.values() if part.coefficient]
+
+
+def factored(parts: Sequence[Part]) -> Expr:
+    """Σ of the parts with common factors outside, greedily, the factor that saves most first."""
+    if not parts:
+        return Num(Fraction(0))
+    if len(parts) == 1:
+        return parts[0].expression()
+    common, number = _common(parts)
+    if common or number != 1:
+        inner = _grouped([part.without(common, number) for part in parts])
+        return mul(product(number, common), inner)
+    return _grouped(parts)
+
+
+def _common(parts: Sequence[Part]) -> tuple[Powers, Fraction]:
+    """The powers that every part has, and a number that every coefficient is a multiple of."""
+    common: Powers = {}
+    for base, n in parts[0].powers.items():
+        exponents = [part.powers.get(base, Fraction(0)) for part in parts]
+        if all(x > 0 for x in exponents):
+            common[base] = min(exponents)
+        elif all(x < 0 for x in exponents):
+            common[base] = max(exponents)
+        del n
+    sizes = {abs(part.coefficient) for part in parts}
+    number = sizes.pop() if len(sizes) == 1 else Fraction(1)
+    if all(part.coefficient < 0 for part in parts):
+        number = -number
+    return common, number
+
+
+def _grouped(parts: Sequence[Part]) -> Expr:
+    """Parts that share a factor are put together under it."""
+    counts: dict[tuple[Expr, bool], int] = {}
+    for part in parts:
+        for base, n in part.powers.items():
+            counts[base, n > 0] = counts.get((base, n > 0), 0) + 1
+    shared = [(count, _weight(base), base, sign) for (base, sign), count in counts.items() if count > 1]
+    if not shared or len(parts) < 3:
+        return add(*(part.expression() for part in parts))
+    _, _, best, positive = max(shared, key=lambda item: (item[0] * item[1], item[0]))
+    inside = [p for p in parts if best in p.powers and (p.powers[best] > 0) == positive]
+    outside = [p for p in parts if p not in inside]
+    if not outside:
+        return add(*(part.expression() for part in parts))
+    return add(factored(inside), factored(outside) if len(outside) > 1 else outside[0].expression())
+
+
+def _weight(base: Expr) -> int:
+    """What a multiplication by the factor costs, roughly."""
+    return 64 ** min(4, len(free(base)))
+
+
+# ---- sums that differ in one factor ------------------------------------------------------------
+
+
+def merged(parts: Sequence[Part]) -> list[Part]:
+    """Σ_k f g + Σ_k f h = Σ_k f (g + h), for sums under the same outer factors."""
+    result = list(parts)
+    changed = True
+    while changed:
+        changed = False
+        for a in range(len(result)):
+            for b in range(a + 1, len(result)):
+                new = _merge(result[a], result[b])
+                if new is not None:
+                    result[a : a + 1] = [new]
+                    del result[b]
+                    changed = True
+                    break
+            if changed:
+                break
+    return result
+
+
+def _merge(a: Part, b: Part) -> Part | None:
+    sums_a = [base for base in a.powers if isinstance(base, Sum) and base not in b.powers]
+    sums_b = [base for base in b.powers if isinstance(base, Sum) and base not in a.powers]
+    if len(sums_a) != 1 or len(sums_b) != 1:
+        return None
+    rest_a = {base: n for base, n in a.powers.items() if base is not sums_a[0]}
+    rest_b = {base: n for base, n in b.powers.items() if base is not sums_b[0]}
+    if rest_a != rest_b or a.powers[sums_a[0]] != 1 or b.powers[sums_b[0]] != 1:
+        return None
+    left, right = sums_a[0], sums_b[0]
+    assert isinstance(left, Sum) and isinstance(right, Sum)
+    best = _best_overlap(left, right)
+    if best is None:
+        return None
+    shared, only_a, only_b = best
+    ratio = b.coefficient / a.coefficient
+    inner = mul(*shared, add(mul(*only_a), mul(Num(ratio), *only_b)))
+    return Part(a.coefficient, {**rest_a, total(left.indices, inner): Fraction(1)})
+
+
+def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[Expr]] | None:
+    """Factors that both sums share under some renaming of the second's indices, and those left over."""
+    if len(left.indices) != len(right.indices) or len(left.indices) > 3:
+        return None
+    best: tuple[list[Expr], list[Expr], list[Expr]] | None = None
+    for order in permutations(left.indices):
+        if not all(same(i.extent, j.extent) for i, j in zip(order, right.indices, strict=True)):
+            continue
+        body = _renamed(right, order)
+        mine, other = list(_factors(left.body)), list(_factors(body))
+        shared = []
+        for factor in list(mine):
+            if factor in other:
+                mine.remove(factor)
+                other.remove(factor)
+                shared.append(factor)
+        labels = lambda factors: frozenset().union(*(free(f) for f in factors))  # noqa: E731
+        if shared and mine and other and labels(mine) == labels(other):
+            if best is None or len(shared) > len(best[0]):
+                best = (shared, mine, other)
+    return best
+
+
+def _renamed(e: Sum, order: Sequence[Index]) -> Expr:
+    """The body with the sum's indices renamed to `order`, all at once."""
+    return substitute(e.body, dict(zip(e.indices, order, strict=True)))
+
+
+def _factors(e: Expr) -> tuple[Expr, ...]:
+    return e.factors if isinstance(e, Mul) else (e,)
+
