@@ -16,6 +16,7 @@ from pullback.expression import Access, Add, Call, Expr, Index, Mul, Num, Pow, S
 from pullback.limits import MAX_CHECK_ELEMENTS, demand
 
 LARGEST_POWER = 64
+ASTRAY = -(2**40)  # read outside an integer tensor; legal where a bracket of the same product is zero
 INTEGRAL = frozenset(("floordiv", "mod", "maximum", "minimum", "abs", "sign"))
 
 
@@ -103,7 +104,7 @@ class Arithmetic(ABC):
             case Call(function, (_, _) as arguments) if function in INTEGRAL:
                 return self._merge(arguments, _INTEGER_CALLS[function])
             case Access(tensor, slots) if tensor.is_integer:
-                return self._read_integers(e, tensor.name, slots)
+                return self._read_integers(tensor.name, slots)
         raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])
 
     def _quotient(self, e: Expr, parts: Sequence[Expr]) -> Plain[IntArray]:
@@ -128,15 +129,17 @@ class Arithmetic(ABC):
             result = operation(result, aligned(value, axes))
         return Plain(axes, np.asarray(result, dtype=np.int64))
 
-    def _read_integers(self, e: Expr, name: str, slots: tuple[Expr, ...]) -> Plain[IntArray]:
+    def _read_integers(self, name: str, slots: tuple[Expr, ...]) -> Plain[IntArray]:
+        """`t[slots]`; what is read outside is a place outside of any tensor that it is an index of."""
         data = self.tensor(name)
         where = [self.integer(slot) for slot in slots]
         axes = self.common(where)
-        at = [aligned(part, axes) for part in where]
-        for position, extent in zip(at, data.shape, strict=True):
-            if position.size and (position.min() < 0 or position.max() >= extent):
-                raise IndexProblem(f"an entry outside the integer tensor {name} is read")
-        return Plain(axes, np.asarray(data[tuple(at)], dtype=np.int64))
+        inside, at = np.ones((), dtype=bool), []
+        for part, extent in zip(where, data.shape, strict=True):
+            position = aligned(part, axes)
+            inside = inside & (position >= 0) & (position < extent)
+            at.append(np.clip(position, 0, extent - 1))
+        return Plain(axes, np.where(inside, data[tuple(at)], ASTRAY).astype(np.int64))
 
 
 _INTEGER_CALLS: Mapping[str, Callable[[Any, Any], Any]] = {

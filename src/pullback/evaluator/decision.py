@@ -156,10 +156,9 @@ class Decision:
         known = False
         for positive in (False, True):
             values = random_inputs(self.worlds.inputs, sizes, Float64(draws=DRAWS), rng, positive=positive)
-            differs, seen = self._in_floats(sizes, values, both, Float64(PLAIN_TOLERANCE, DRAWS))
-            if suspected and differs.any():
+            plain, differs, seen = self._in_floats(sizes, values, both)
+            if suspected and plain.any():
                 return False
-            differs, seen = self._in_floats(sizes, values, both, Float64(REAL_TOLERANCE, DRAWS))
             domain = HighPrecision()
             for k in (*np.flatnonzero(differs)[:2], *np.flatnonzero(seen)[:1]):
                 chosen = {
@@ -173,20 +172,23 @@ class Decision:
         return True if known else None
 
     def _in_floats(
-        self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Sides, floats: Float64
-    ) -> tuple[BoolArray, BoolArray]:
-        """For each draw: do the sides differ anywhere, and have they a value anywhere?"""
+        self, sizes: Mapping[str, int], values: Mapping[str, Any], both: Sides
+    ) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """For each draw: do the sides differ plainly, do they differ at all, and have they a value?"""
+        floats = Float64(REAL_TOLERANCE, DRAWS)
         interpreter: Interpreter[Any] = Interpreter(floats, sizes, values, self.worlds.definitions)
         try:
             with np.errstate(all="ignore"):
-                differs, known = floats.difference(*both(interpreter))
+                left, right = both(interpreter)
         except LimitProblem:
             # Too large for all draws at once: two of them go on to the slow domain.
-            return np.zeros(2, dtype=bool), np.ones(2, dtype=bool)
-        if differs.size % DRAWS:
-            return np.array([differs.any()]), np.array([known.any()])
-        rows, seen = differs.reshape(DRAWS, -1), known.reshape(DRAWS, -1)
-        return np.asarray(rows.any(axis=1)), np.asarray(seen.any(axis=1))
+            no = np.zeros(2, dtype=bool)
+            return no, no, ~no
+        plain, _ = Float64(PLAIN_TOLERANCE).difference(left, right)
+        differs, known = floats.difference(left, right)
+        rows = DRAWS if differs.size % DRAWS == 0 else 1
+        plain, differs, known = (np.asarray(x.reshape(rows, -1).any(axis=1)) for x in (plain, differs, known))
+        return plain, differs, known
 
     def _confirmed_tie(self, world: World, both: Sides, differs: BoolArray) -> bool:
         """Whether real numbers with the same ties differ too."""

@@ -19,6 +19,7 @@ P: Final = 2_147_024_879
 Q: Final = 1_073_512_439
 G: Final = 4  # generates the squares modulo P, a group of order Q
 _BABY: Final = 1 << 18
+_SIEVE: Final = (1 << 22) - 1
 
 
 def power(a: Array, n: int, prime: int = P) -> IntArray:
@@ -70,26 +71,31 @@ def exponential(e: Array) -> IntArray:
 
 
 @cache
-def _babies() -> tuple[IntArray, IntArray]:
+def _babies() -> tuple[IntArray, IntArray, BoolArray, IntArray]:
+    """Small powers in order with their exponents, a sieve for them, and the giant steps back."""
     powers = exponential(np.arange(_BABY, dtype=np.int64))
     order = np.argsort(powers)
-    return powers[order], order
+    sieve = np.zeros(_SIEVE + 1, dtype=bool)
+    sieve[powers & _SIEVE] = True
+    giants = exponential((-_BABY * np.arange(Q // _BABY + 1, dtype=np.int64)) % Q)
+    return powers[order], order, sieve, giants
 
 
 def logarithm(a: Array) -> IntArray:
     """The exponent e with G ** e = a, for non-zero squares; baby steps, giant steps."""
-    powers, order = _babies()
-    giants = exponential((-_BABY * np.arange(Q // _BABY + 1, dtype=np.int64)) % Q)
-    flat = np.asarray(a).reshape(-1)
-    result = np.zeros_like(flat)
-    for k, x in enumerate(flat.tolist()):
-        candidates = x * giants % P
-        at = np.minimum(np.searchsorted(powers, candidates), _BABY - 1)
-        hits = np.flatnonzero(powers[at] == candidates)
-        if hits.size:
-            j = int(hits[0])
-            result[k] = (int(order[at[j]]) + j * _BABY) % Q
-    return result.reshape(np.shape(a))
+    values, back = np.unique(np.asarray(a).reshape(-1), return_inverse=True)
+    found = np.array([_logarithm(x) for x in values.tolist()], dtype=np.int64)
+    return np.asarray(found[back].reshape(np.shape(a)))
+
+
+@lru_cache(maxsize=4096)
+def _logarithm(x: int) -> int:
+    powers, order, sieve, giants = _babies()
+    candidates = x * giants % P
+    steps = np.flatnonzero(sieve[candidates & _SIEVE])
+    at = np.minimum(np.searchsorted(powers, candidates[steps]), _BABY - 1)
+    hits = np.flatnonzero(powers[at] == candidates[steps])
+    return (int(order[at[hits[0]]]) + int(steps[hits[0]]) * _BABY) % Q if hits.size else 0
 
 
 def scrambled(a: Array, key: int, prime: int) -> IntArray:
