@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from derived_fixtures import PROGRAMS, REPORT, derived, formulas
 
@@ -72,3 +74,11 @@ def test_a_kink_is_named() -> None:
 def test_undeclared_shapes_are_said_to_be_inferred() -> None:
     assert "The shapes of X, W were not declared" in page("product")
     assert "not declared" not in page("affine")
+
+
+def test_a_tensor_that_the_reader_introduced_is_named_with_its_shape() -> None:
+    found = derived("two_layers")
+    first, *rest = found.program.definitions
+    program = dataclasses.replace(found.program, definitions=(dataclasses.replace(first, source=""), *rest))
+    shown = " ".join(text(dataclasses.replace(found, program=program), None, formulas(found)).split())
+    assert "y2: G, L: a number; named on the way: y1: F." in shown

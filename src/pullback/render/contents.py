@@ -140,6 +140,8 @@ def _shapes(derived: Derived) -> tuple[Piece, ...]:
     for k, tensor in enumerate(d.tensor for d in written(program)):
         words += [", " if k else "", whole(tensor.name), ": "]
         words.append(Shape(tensor.shape) if tensor.shape else "a number")
+    for k, tensor in enumerate(d.tensor for d in program.definitions if not d.source.strip()):
+        words += [", " if k else "; named on the way: ", whole(tensor.name), ": ", Shape(tensor.shape)]
     words.append(".")
     if program.inferred:
         names = ", ".join(tensor.name for tensor in program.inferred)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 GREEK: Final = frozenset(
@@ -33,6 +34,7 @@ _PUNCTUATION: Final = {"—": "---", "–": "--", "…": "...", "’": "'", "‘
 _DOLLARS: Final = re.compile(r"(?<!\\)\$([^$]*)\$")
 
 
+@lru_cache(maxsize=4096)
 def latex_name(name: str) -> str:
     """A name as mathematics: digits and what follows `_` go below, Greek names become letters.
 
