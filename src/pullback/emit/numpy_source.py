@@ -10,6 +10,7 @@ from pullback.derivation import Derived
 from pullback.emit.index_source import IndexWriter
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import HELPERS, NEEDS, ToNumpy
+from pullback.errors import DomainProblem
 from pullback.expression import Tensor, sizes_in, tensors
 from pullback.formula import Statement, gradient_program
 
@@ -30,6 +31,9 @@ class Source:
 def numpy_source(derived: Derived, wrt: Sequence[str] | None = None) -> Source:
     """Source of `backward(inputs…, dY)`, which returns the gradients of `wrt` in order."""
     wanted = [tensor for tensor in derived.wrt if wrt is None or tensor.name in wrt]
+    if not wanted:
+        what = "the program has no real input, so there is no backward pass to write"
+        raise DomainProblem(what, hint="gradients are taken by real inputs, not by integers")
     lines = gradient_program(derived, [tensor.name for tensor in wanted], with_forward=True)
     parameters = _parameters(derived, lines)
     body, helpers, hidden, uses_dtype = _body(derived, lines, parameters)

@@ -46,8 +46,6 @@ def times(above: Sequence[Form], below: Sequence[Form]) -> Form:
     return Times(union([*forms, *divisors]), tuple(forms), tuple(divisors), negative)
 
 
-
-
 def contract(above: list[Form], below: list[Form], over: tuple[Index, ...]) -> Form:
     """Σ over the indices of the product, as matrix products, outer products and reductions."""
     scalars = [form for form in above if not form.labels]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from pullback.affine import difference, is_plain, same
 from pullback.expression import (
     Access,
     Add,
@@ -42,7 +43,6 @@ from pullback.matrix.forms import (
     Triangle,
     union,
 )
-from pullback.rulebooks.affine import difference, is_plain, same
 
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 
@@ -152,13 +152,17 @@ def _bracket(e: Bracket) -> Form:
     match e:
         case Bracket("==", Index() as i, Index() as j) if same(i.extent, j.extent):
             return Eye((i, j))
-        case Bracket("==", Access(tensor, slots), Index() as v) | Bracket("==", Index() as v, Access(tensor, slots)):
+        case Bracket("==", Access(tensor, slots), Index() as v) | Bracket(
+            "==", Index() as v, Access(tensor, slots)
+        ):
             rows = tuple(s for s in slots if isinstance(s, Index))
             if is_plain(Access(tensor, slots)) and tensor.values is not None:
                 if same(tensor.values, v.extent) and v not in rows:
                     return OneHot((*rows, v), tensor.name, v.extent)
         case Bracket("!=", left, right):
-            return Plus(tuple(indices), ((1, Scalar((), Num(Fraction(1)))), (-1, lift(Bracket("==", left, right)))))
+            return Plus(
+                tuple(indices), ((1, Scalar((), Num(Fraction(1)))), (-1, lift(Bracket("==", left, right))))
+            )
     raise NoMatrixForm
 
 
@@ -209,7 +213,9 @@ def _product(body: Expr, over: tuple[Index, ...]) -> Form:
     return contract(above, below, over)
 
 
-def _masked(above: list[Form], below: list[Form], triangles: list[tuple[str, Index, Index, int]]) -> list[Form]:
+def _masked(
+    above: list[Form], below: list[Form], triangles: list[tuple[str, Index, Index, int]]
+) -> list[Form]:
     """Each triangular bracket laid on factors that carry both of its indices, together or apart."""
     for function, row, column, offset in triangles:
         pair = {row, column}
