@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pullback.derivation import Derived
@@ -91,11 +92,7 @@ def _swap(product: Product) -> Paragraph:
 def _why_not(derived: Derived) -> str:
     definitions = derived.program.definitions
     if len(definitions) > 1:
-        pure = [d for d in definitions if pure_product(d) is not None]
-        if pure:
-            names = ", ".join(d.tensor.name for d in pure)
-            return f"it holds for the step to {names} alone, and the other steps need the chain rule"
-        return "the program has several steps"
+        return _why_not_of_several(definitions)
     (definition,) = definitions
     read = [access.tensor for access in accesses(definition.body)]
     for tensor in read:
@@ -107,6 +104,16 @@ def _why_not(derived: Derived) -> str:
     ):
         return "a vector has no second axis to transpose"
     return "the product is not the whole definition"
+
+
+def _why_not_of_several(definitions: Sequence[Definition]) -> str:
+    pure = [d for d in definitions if pure_product(d) is not None]
+    names = " and ".join(d.tensor.name for d in pure)
+    if not pure:
+        return "the program has several steps"
+    if len(pure) == len(definitions):
+        return f"it holds for each step ({names}), and the steps follow one another"
+    return f"it holds for the step to {names} alone, and the rest needs the chain rule"
 
 
 def meaning_of_upstream(derived: Derived) -> list[Paragraph]:
