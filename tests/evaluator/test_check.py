@@ -141,6 +141,14 @@ def test_sizes_are_distinct_and_one_and_reach_behind_literals() -> None:
         assert judged(roll, {"X": "N"}, claim, "X", ranges={"n": "N"}).status == status
 
 
+def test_a_size_at_which_the_program_is_not_legal_is_passed_over() -> None:
+    second = "L = sum(X[:, 1]**2)"  # not legal where D = 1
+    outcome = judged(second, POWER, "dX[n,d] = 2 * X[n,d] * (d == 1)", "X")
+    assert outcome.status == "equal"
+    assert all(sizes["D"] >= 2 for sizes in outcome.sizes)
+    assert judged(second, POWER, "dX[n,d] = 2 * X[n,d] * (d == 0)", "X").status == "different"
+
+
 def test_derived_sizes_are_at_least_two_somewhere() -> None:
     shapes = {"X": "H", "K": "R"}
     forward = read_program("Y[p] = X[2*p+r] * K[r]", shapes=shapes, ranges={"p": "(H-R)//2+1"})

@@ -27,6 +27,8 @@ Sides = Callable[[Interpreter[Any]], tuple[Any, Any]]
 Result = tuple[World, BoolArray, IntArray]
 
 MORE_TRIALS = (64, 256)
+ENOUGH = 3  # trials in which every entry should have a value
+OTHER_SIZES = 4  # that are tried where an entry has no value at the first ones
 DRAWS = 64  # of real numbers, where the exact domain does not decide
 REAL_TOLERANCE = 1e-7  # a difference that 50 digits look at
 PLAIN_TOLERANCE = 1e-3  # a difference that no rounding explains
@@ -65,8 +67,12 @@ class Decision:
         worlds = self.worlds.all()
         tally = Tally(tuple(world.sizes for world in worlds))
         results = self._results(worlds, both, rank)
-        if not any(known.all() for world, _, known in results if world.kind == "distinct"):
+        if not _is_covered(results):
             results[0] = self._escalated(results[0], both, rank)
+        for _ in range(OTHER_SIZES):
+            other = None if _is_covered(results) else self.worlds.another()
+            if other is not None:
+                results += self._results([other], both, rank)
         at_tie: World | None = None
         for world, differs, _ in results:
             tally.trials += differs.shape[0]
@@ -119,7 +125,7 @@ class Decision:
         """The same sizes with more trials, until every entry has a value in one of them."""
         for trials in MORE_TRIALS:
             world, differs, known = result
-            if known.all() or differs.any():
+            if _is_enough(differs, known) or differs.any():
                 break
             more = self.worlds.world(world.sizes, world.kind, trials)
             result = (more, *self._compared(more, both, rank))
@@ -211,6 +217,16 @@ class Decision:
         if differs.any():
             return False
         return True if known.any() else None
+
+
+def _is_covered(results: Sequence[Result]) -> bool:
+    """Whether every entry has a value at some distinct sizes."""
+    return any(_is_enough(differs, known) for world, differs, known in results if world.kind == "distinct")
+
+
+def _is_enough(differs: BoolArray, known: IntArray) -> bool:
+    """Whether each entry has a value in a few trials, or in all of them where these are fewer."""
+    return bool((known >= min(ENOUGH, differs.shape[0])).all())
 
 
 @dataclass(slots=True)

@@ -103,8 +103,10 @@ def _candidates(count: int, avoid: set[int], largest: int) -> Iterator[tuple[int
     if count <= MANY:
         ordered = sorted(permutations(pool, count), key=sum)
         yield from ordered[:1]
-        # The second trial is as unlike the first as possible: another order of other sizes.
-        yield from reversed([values for values in ordered if sum(values) <= sum(ordered[0]) + 2])
+        # The second trial is as unlike the first as possible: other sizes in the opposite order, so that
+        # what is tall in one is wide in the other.
+        near = [v for v in ordered if sum(v) <= sum(ordered[0]) + 2 and _differ(v, ordered[0])]
+        yield from sorted(near, key=_inversions, reverse=True)
         yield from ordered
     else:
         yield tuple(2 + k % 3 for k in range(count))
@@ -113,6 +115,14 @@ def _candidates(count: int, avoid: set[int], largest: int) -> Iterator[tuple[int
     for most in (4, 6, 9):
         for _ in range(ATTEMPTS // 3):
             yield tuple(int(x) for x in rng.integers(2, most + 1, size=count))
+
+
+def _differ(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return all(x != y for x, y in zip(a, b, strict=True))
+
+
+def _inversions(values: tuple[int, ...]) -> int:
+    return sum(a > b for k, a in enumerate(values) for b in values[k + 1 :])
 
 
 def literals_in(expressions: Iterable[Expr]) -> set[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ class Worlds:
         self.literals = literals_in(d.body for d in definitions)
         self.kinked = any(is_kinked(definition.body) for definition in definitions)
         self._all: list[World] | None = None
+        self._further = self._generate()
+        self._failure = "they have no value there"
         self._wider: dict[tuple[frozenset[str], bool], Worlds] = {}
 
     def widened(self, more: Sequence[Expr]) -> Worlds:
@@ -68,32 +71,43 @@ class Worlds:
             self._all = self._distinct()
             lowest = ones(self.extents)
             if lowest is not None:
-                self._all.append(self.world(lowest, "ones", BRANCHED if self.kinked else TRIALS))
+                world = self.world(lowest, "ones", self._trials())
+                if not isinstance(self._attempt(world), PullbackError):
+                    self._all.append(world)
             if self.kinked:
                 self._all.append(self.world(self._all[0].sizes, "ties", 2 * TRIALS))
         return self._all
 
-    def _distinct(self) -> list[World]:
-        """Worlds of the first few sizes at which the forward definitions have a value in the exact domain.
+    def _trials(self) -> int:
+        return BRANCHED if self.kinked else TRIALS
 
-        Where they have none, as with a mean of many square roots, real numbers decide at those sizes.
-        """
-        found: list[World] = []
-        without_value: list[World] = []
-        failure: PullbackError = ShapeProblem("the definitions have no value there")
-        for tried, sizes in enumerate(assignments(self.extents, self.literals)):
-            if tried >= ATTEMPTS or len(found) == DISTINCT or len(without_value) > WITHOUT_VALUE:
-                break
-            world = self.world(sizes, "distinct", BRANCHED if self.kinked else TRIALS)
-            try:
-                (found if self._has_values(world) else without_value).append(world)
-            except (IndexProblem, ShapeProblem, LimitProblem) as problem:
-                failure = problem
-        if not found and not without_value:
-            raise ShapeProblem(
-                "no small sizes were found at which the definitions can be evaluated: " + failure.message
-            )
-        return found or without_value[:DISTINCT]
+    def _distinct(self) -> list[World]:
+        """Worlds of the first few sizes at which the forward definitions have a value."""
+        found = list(islice(self._further, DISTINCT))
+        if not found:
+            what = "no small sizes were found at which the definitions can be evaluated"
+            raise ShapeProblem(f"{what}: {self._failure}")
+        return found
+
+    def another(self) -> World | None:
+        """A world of further distinct sizes."""
+        return next(self._further, None)
+
+    def _generate(self) -> Iterator[World]:
+        for sizes in islice(assignments(self.extents, self.literals), ATTEMPTS):
+            world = self.world(sizes, "distinct", self._trials())
+            outcome = self._attempt(world)
+            if isinstance(outcome, PullbackError):
+                self._failure = outcome.message
+            elif outcome:
+                yield world
+
+    def _attempt(self, world: World) -> bool | PullbackError:
+        """Whether every definition has some value there; the reason, where it is not legal there."""
+        try:
+            return self._has_values(world)
+        except (IndexProblem, ShapeProblem, LimitProblem) as problem:
+            return problem
 
     def _has_values(self, world: World) -> bool:
         """Whether every defined tensor has some entry with a value."""
