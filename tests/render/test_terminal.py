@@ -10,7 +10,8 @@ import pytest
 from derived_fixtures import MIXED, PROGRAMS, REPORT, derived, formulas
 
 from pullback.derivation import Derived, with_sections
-from pullback.render import text
+from pullback.errors import ShapeProblem
+from pullback.render import latex, markdown, text, to_json
 from pullback.rewriting import Section
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,6 +95,14 @@ def test_the_jacobian_that_was_never_formed(sizes: dict[str, int] | None, expect
 def test_large_sizes_are_not_written_out() -> None:
     shown = page("product", steps="none", sizes={"N": 64, "D": 4096, "M": 4096})
     assert "Nothing is written out entry by entry: entries of X (N×D): 262,144" in shown
+
+
+@pytest.mark.parametrize("form", [text, latex, markdown, to_json])
+def test_sizes_that_leave_an_axis_with_less_than_nothing_are_refused(form: object) -> None:
+    assert callable(form)
+    found = derived("convolution")
+    with pytest.raises(ShapeProblem, match=r"an axis of y would have H-R\+1 = -2 entries"):
+        form(found, REPORT, formulas(found), sizes={"H": 2, "R": 5})
 
 
 def test_marks_say_how_each_line_was_checked() -> None:

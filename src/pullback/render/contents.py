@@ -17,7 +17,7 @@ from pullback.expression import (
 )
 from pullback.notation import left_side
 from pullback.program import Program as ForwardProgram
-from pullback.render.costs import jacobian_paragraph
+from pullback.render.costs import demand_shapes, jacobian_paragraph
 from pullback.render.page import (
     Block,
     Chain,
@@ -39,6 +39,7 @@ from pullback.render.remarks import (
     meaning_of_upstream,
     rule_of_thumb,
     target_of,
+    why_matrix_form,
 )
 from pullback.render.walkthrough import fits, walkthrough
 from pullback.rewriting import MatrixLine, Section, Step
@@ -69,6 +70,7 @@ def contents(
     sizes: Mapping[str, int] | None = None,
 ) -> Page:
     """Everything that stands on the page."""
+    demand_shapes(derived, sizes or {})
     blocks = [*_opening(derived), *_formulas(derived, formulas)]
     if steps == "none":
         blocks += _costs(derived, sizes)
@@ -237,6 +239,9 @@ def _shows_before(step: Step) -> bool:
 def _note(step: Step, continued: bool) -> str:
     if step.note:
         return step.note
+    match step.before, step.after:
+        case Equation() as entry, MatrixLine() as line:
+            return why_matrix_form(entry, line)
     return step.rule if continued and step.rule not in TITLES else ""
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
-from pullback.derivation import Jacobian
+from pullback.derivation import Derived, Jacobian
+from pullback.errors import ShapeProblem
 from pullback.expression import ONE, Access, Expr, Partial, num, sizes_in
 from pullback.render.instances import instantiate
 from pullback.render.page import Paragraph, Piece, Shape, whole
-from pullback.sizes import evaluate_size
+from pullback.sizes import evaluate_size, size_text
 
 BYTES_OF_FLOAT32: Final = 4
 EXAMPLE_SIZES: Final = {"N": 64, "B": 64, **dict.fromkeys("DMFHKG", 4096)}
@@ -46,6 +47,16 @@ def percent_text(share: Fraction) -> str:
 def partial_of(jacobian: Jacobian) -> Partial:
     """∂Y/∂W for a sentence."""
     return Partial(Access(whole(jacobian.output.name).tensor, ()), whole(jacobian.operand.name))
+
+
+def demand_shapes(derived: Derived, sizes: Mapping[str, int]) -> None:
+    """Raise `ShapeProblem` where sizes that are given leave an axis with less than no entries."""
+    for tensor in derived.program.by_name.values():
+        for extent in tensor.shape:
+            if sizes_in(extent) <= set(sizes) and (value := evaluate_size(extent, sizes)) < 0:
+                raise ShapeProblem(
+                    f"an axis of {tensor.name} would have {size_text(extent)} = {value} entries"
+                )
 
 
 def jacobian_paragraph(jacobian: Jacobian, sizes: Mapping[str, int] | None) -> Paragraph:

@@ -10,7 +10,7 @@ from pullback.derivation import Derived, Jacobian, Report
 from pullback.expression import Equation, Tensor
 from pullback.notation import show, show_equation
 from pullback.render.contents import line_of, ranks
-from pullback.render.costs import BYTES_OF_FLOAT32, entries_at, share_at, symbols_of
+from pullback.render.costs import BYTES_OF_FLOAT32, demand_shapes, entries_at, share_at, symbols_of
 from pullback.render.latex_expression import Counting
 from pullback.render.mathematics import MathForm
 from pullback.render.remarks import counts_from_zero
@@ -40,6 +40,7 @@ def as_data(
     sizes: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The same as dictionaries, lists, strings and numbers."""
+    demand_shapes(derived, sizes or {})
     form = MathForm(Counting(not counts_from_zero(derived)), dict(ranks(derived)))
     program = derived.program
     inferred = {tensor.name for tensor in program.inferred}

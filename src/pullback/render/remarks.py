@@ -24,8 +24,9 @@ from pullback.expression import (
     free,
     walk,
 )
+from pullback.notation import show
 from pullback.render.page import Paragraph, Piece, Shape, Source, Words, whole
-from pullback.rewriting import Section, ShapeLine
+from pullback.rewriting import MatrixLine, Section, ShapeLine
 
 
 class Product(NamedTuple):
@@ -226,3 +227,22 @@ def _arithmetic(node: Expr) -> bool:
 def _is_value(side: Expr) -> bool:
     """Whether a side of a comparison is made of tensor entries rather than of indices."""
     return any(isinstance(node, Access) for node in walk(side))
+
+
+def why_matrix_form(entry: Equation, line: MatrixLine) -> str:
+    """Why an entry is that of a product of two tensors, or of their outer product; else nothing."""
+    match entry.right:
+        case Sum((k,), Mul((Access() as a, Access() as b))) if "@" in line.text:
+            turned = [_turned(access) for access in (a, b) if f"{access.tensor.name}.T" in line.text]
+            reason = f"a sum over {k.name} of a row times a column"
+            return f"{reason}, because {' and '.join(turned)}" if turned else reason
+        case Mul((Access(_, (i,)), Access(_, (j,)))) if i is not j and line.text.startswith("outer("):
+            return "each entry of one times each entry of the other: an outer product"
+    return ""
+
+
+def _turned(access: Access) -> str:
+    """X[n,i] = X.T[i,n]"""
+    name = access.tensor.name
+    slots = [show(slot) for slot in access.slots]
+    return f"{name}[{','.join(slots)}] = {name}.T[{','.join(reversed(slots))}]"
