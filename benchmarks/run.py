@@ -26,6 +26,7 @@ from pullback.derivation import derive_program
 from pullback.reading import read_program
 
 LINEAR = "Y = X @ W"
+BANK = Path(__file__).resolve().parents[1] / "tests" / "data" / "bank" / "cases.json"
 SHAPES = {"X": "N D", "W": "D M"}
 
 
@@ -143,6 +144,33 @@ def running(n: int = 64, d: int = 4096) -> Iterator[Row]:
     yield Row(claim, ours / hand, "×", 1.02, detail)
 
 
+# ---- the bank ------------------------------------------------------------------------------
+
+
+def bank() -> Iterator[Row]:
+    """Every gradient of the bank of real programs: to derive, and to derive and check."""
+    cases = [c for c in json.loads(BANK.read_text("utf-8")) if c["kind"] == "grad" and c["program"]]
+    derived: dict[str, float] = {}
+    checked: dict[str, float] = {}
+    for case in cases:
+        integers = {name: (entry["shape"], entry["range"]) for name, entry in case["integers"].items()}
+        start = time.perf_counter()
+        try:
+            derivation = pullback.derive(
+                case["program"], case["shapes"], wrt=case["wrt"], integers=integers, assume=case["assume"]
+            )
+            derived[case["id"]] = time.perf_counter() - start
+            assert derivation.report is not None
+        except pullback.PullbackError:
+            continue
+        checked[case["id"]] = time.perf_counter() - start
+    yield Row(f"gradients of the bank that fail, of {len(cases)}", len(cases) - len(checked), "", 0)
+    for what, times, limit in (("derive", derived, 1), ("derive and check", checked, 5)):
+        slowest = max(times, key=times.__getitem__)
+        yield Row(f"the slowest gradient of the bank to {what}", times[slowest], "s", limit, slowest)
+        yield Row(f"all gradients of the bank to {what}", sum(times.values()), "s")
+
+
 # ---- reporting -----------------------------------------------------------------------------
 
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
@@ -150,6 +178,7 @@ GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "chains": chains,
     "starting": starting,
     "running": running,
+    "bank": bank,
 }
 VERDICT = {True: "pass", False: "FAIL", None: ""}
 
