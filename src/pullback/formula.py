@@ -10,17 +10,20 @@ import ast
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from pullback.affine import same, within
 from pullback.derivation import Derived
 from pullback.expression import (
     ONE,
     Access,
     Add,
+    Bracket,
     Definition,
     Expr,
     Index,
     Mul,
     Sum,
     Tensor,
+    accesses,
     add,
     children,
     free,
@@ -28,11 +31,12 @@ from pullback.expression import (
     rebuild,
     replace,
     tensors,
+    total,
     walk,
 )
+from pullback.matrix import matrix_line
 from pullback.notation import code
 from pullback.rewriting import MatrixLine
-from pullback.rulebooks.affine import same
 
 LONGEST = 72  # characters of a line that others were written into
 
@@ -155,7 +159,7 @@ def rename(e: Expr, renaming: Mapping[Index, Expr]) -> Expr:
 
 def index_statements(definition: Definition, spelling: Spelling) -> list[Statement]:
     """Index notation: the sum stands outside the whole line, so inner sums become lines of their own."""
-    definition = spelling.spelt(definition)
+    definition = spelling.spelt(replaced_body(definition, guarded(definition.body)))
     made: list[Statement] = []
     name = definition.tensor.name
     terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
@@ -165,20 +169,49 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
             return None
         indices = tuple(sorted(free(node), key=lambda index: index.name))
         tensor = Tensor(spelling.helper(name), tuple(i.extent for i in indices))
-        made.extend(index_statements(Definition(tensor, indices, node), spelling))
+        inner = Definition(tensor, indices, node)
+        made.extend(statements(inner, matrix_line(inner), spelling))
         return Access(tensor, indices)
 
     number, core = _leading(terms[0])
     if len(terms) == 1 and isinstance(core, Sum):
-        inner = mul(number, *_flat(replace(core.body, hoist)))
+        inner = mul(replace(number, hoist), *_flat(replace(core.body, hoist)))
         body, text = Sum(core.indices, inner), code(inner)
     else:
         body = add(*(replace(term, hoist) for term in terms))
         text = code(body)
     slots = ",".join(index.name for index in definition.indices)
     target = f"{name}[{slots}]" if slots else name
-    meaning = Definition(definition.tensor, definition.indices, body)
+    meaning = replaced_body(definition, body)
     return [*made, Statement(name, target, text, False, meaning)]
+
+
+def replaced_body(definition: Definition, body: Expr) -> Definition:
+    return Definition(definition.tensor, definition.indices, body)
+
+
+def guarded(e: Expr, guards: tuple[Expr, ...] = ()) -> Expr:
+    """The same with brackets repeated inside sums that read outside a tensor where a bracket around them is 0.
+
+    Such a sum becomes a line of its own, and there every read must stay inside or be guarded.
+    """
+    match e:
+        case Mul(factors):
+            own = (*guards, *(factor for factor in factors if isinstance(factor, Bracket)))
+            return mul(*(guarded(factor, own) for factor in factors))
+        case Add(terms):
+            return add(*(guarded(term, guards) for term in terms))
+        case Sum(indices, body):
+            reads = [access for access in accesses(body) if not _stays_inside(access)]
+            wanted = {index for access in reads for index in free(access)}
+            missing = [guard for guard in guards if not free(guard).isdisjoint(wanted)]
+            factors = body.factors if isinstance(body, Mul) else (body,)
+            return total(indices, guarded(mul(*(g for g in missing if g not in factors), body)))
+    return e
+
+
+def _stays_inside(access: Access) -> bool:
+    return all(within(slot, size) for slot, size in zip(access.slots, access.tensor.shape, strict=True))
 
 
 def _leading(term: Expr) -> tuple[Expr, Expr]:
