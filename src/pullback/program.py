@@ -41,7 +41,8 @@ class Program:
             for extent in (*tensor.shape, *((tensor.values,) if tensor.values is not None else ())):
                 found.update(dict.fromkeys(sorted(sizes_in(extent))))
         for definition in self.definitions:
-            found.update(dict.fromkeys(sorted(sizes_in(definition.body))))
+            for e in (*definition.tensor.shape, definition.body):
+                found.update(dict.fromkeys(sorted(sizes_in(e))))
         return tuple(found)
 
 
