@@ -100,6 +100,7 @@ WRONG = [
     ("relu leaks", "Y = relu(X)", POWER, "dY * (X > 0) + 0.01 * dY * (X < 0)", "X"),
     ("e is not 4", "L = sum(exp(1) * X)", POWER, "4 * ones([N, D])", "X"),
     ("a branch that is seldom taken", "Y = minimum(maximum(X, 0), 1)", POWER, "dY * (X > 0)", "X"),
+    ("a threshold far from one", "Y = where(X > 100, X**2, X)", POWER, "dY", "X"),
     ("exact gelu for the tanh one", "Y = X * sigmoid(1.702 * X)", POWER, "dY * sigmoid(1.702 * X)", "X"),
 ]  # fmt: skip
 
@@ -218,6 +219,25 @@ def test_values_that_stand_for_themselves_are_held_fixed() -> None:
     assert check_equation(Equation(line, held), [square], [P, x]).status == "equal"
     assert check_equation(Equation(line, whole), [exponential, square], [x]).status == "equal"
     assert check_equation(Equation(line, held), [exponential, square], [x]).status == "different"
+
+
+def test_second_derivatives() -> None:
+    x, q = Tensor("x", (D,)), Tensor("q", ())
+    A = Tensor("A", (D, D))
+    j = Index("j", D)
+    form = Definition(q, (), total((d, j), mul(Access(x, (d,)), Access(A, (d, j)), Access(x, (j,)))))
+    k = Index("k", D)
+    hessian = Partial(Partial(Access(q, ()), Access(x, (e,))), Access(x, (k,)))
+    both_halves = add(Access(A, (e, k)), Access(A, (k, e)))
+    assert check_equation(Equation(hessian, both_halves), [form], [x, A]).status == "equal"
+    doubled = mul(num(2), Access(A, (e, k)))
+    assert check_equation(Equation(hessian, doubled), [form], [x, A]).status == "different"
+    symmetric = Tensor("A", (D, D), None, frozenset(("symmetric",)))
+    declared = Definition(
+        q, (), total((d, j), mul(Access(x, (d,)), Access(symmetric, (d, j)), Access(x, (j,))))
+    )
+    line = Equation(hessian, mul(num(2), Access(symmetric, (e, k))))
+    assert check_equation(line, [declared], [x, symmetric]).status == "equal"
 
 
 # ---- all gradients at once

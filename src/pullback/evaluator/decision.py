@@ -190,7 +190,7 @@ class Decision:
             # Too large for all draws at once: two of them go on to the slow domain.
             no = np.zeros(2, dtype=bool)
             return no, no, ~no
-        plain, _ = Float64(PLAIN_TOLERANCE).difference(left, right)
+        plain, _ = Float64(PLAIN_TOLERANCE, DRAWS).difference(left, right)
         differs, known = floats.difference(left, right)
         rows = DRAWS if differs.size % DRAWS == 0 else 1
         plain, differs, known = (np.asarray(x.reshape(rows, -1).any(axis=1)) for x in (plain, differs, known))

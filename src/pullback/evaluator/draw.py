@@ -11,7 +11,7 @@ import numpy as np
 from pullback.errors import InternalProblem
 from pullback.evaluator.domain import Domain, IntArray
 from pullback.evaluator.exact import HighPrecision, Rational, boxed
-from pullback.evaluator.floats import Float64
+from pullback.evaluator.floats import Float64, Floats
 from pullback.evaluator.interpret import Interpreter
 from pullback.evaluator.primefield import PrimeField, Residues
 from pullback.evaluator.residues import P, Q
@@ -121,10 +121,18 @@ def entries(shape: tuple[int, ...], domain: Domain[Any], rng: np.random.Generato
             return Residues(p * p % P if positive else p, rng.integers(1, Q, size=p.shape))
         case Float64():
             whole = (domain.batch, *shape) if domain.lead else shape
-            return rng.uniform(0.5, 2.0, size=whole) if positive else rng.normal(size=whole)
+            found = rng.uniform(0.5, 2.0, size=whole) if positive else rng.normal(size=whole)
+            return found * _scales(domain.batch, len(shape)) if domain.lead else found
         case Rational():
             return domain.integers(rng.integers(1 if positive else -3, 5, size=shape))
         case HighPrecision():
             sixty_fourths = rng.integers(32 if positive else -128, 129, size=shape)
             return boxed(domain.integers(sixty_fourths) / 64)
     raise InternalProblem(f"no random values are known for {domain.name}")
+
+
+def _scales(draws: int, rank: int) -> Floats:
+    """Factors for many draws: most are 1, and some reach for thresholds far from it."""
+    scales = np.ones(draws)
+    scales[3::4] = 10.0 ** np.linspace(-2, 3, len(scales[3::4]))
+    return scales.reshape(-1, *(1,) * rank)

@@ -136,8 +136,11 @@ class Float64(Domain[Floats]):
     def difference(self, a: Floats, b: Floats) -> tuple[BoolArray, BoolArray]:
         a, b = np.broadcast_arrays(a, b)
         known = np.isfinite(a) & np.isfinite(b)
-        scale = max(1.0, float(np.max(np.abs(np.where(known, a, 0.0)), initial=0.0)))
-        return known & ~(np.abs(a - b) <= self.tolerance * scale), known
+        # Relative to the largest entry, of each draw by itself.
+        axes = tuple(range(min(self.lead, a.ndim), a.ndim))
+        largest = np.max(np.abs(np.where(known, a, 0.0)), axis=axes, keepdims=True, initial=1.0)
+        with np.errstate(all="ignore"):
+            return known & ~(np.abs(a - b) <= self.tolerance * largest), known
 
 
 def _inverse(a: Floats) -> Floats:
