@@ -1,0 +1,130 @@
+"""What every claim about one program shares: the names it may read, the checks, the values drawn for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pullback.derivation import Derived, derive_program
+from pullback.errors import DomainProblem, NameProblem, SyntaxProblem, nearest
+from pullback.evaluator import Checker, Float64, Interpreter, Outcome
+from pullback.evaluator.derivatives import gradient_in
+from pullback.evaluator.domain import Domain
+from pullback.evaluator.sizes import extents_in
+from pullback.expression import Definition, Expr, Tensor
+from pullback.formula import gradient_program
+from pullback.program import Program, upstream_of
+from pullback.reading import read_lines
+
+Lines = tuple[Definition, ...]
+
+
+class Setting:
+    """A program and its upstream gradient, as claims about its gradients see them."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.upstream = upstream_of(program.output) if program.output.rank else None
+        self.inputs = program.inputs if self.upstream is None else (*program.inputs, self.upstream)
+        self.checker = Checker(program.definitions, self.inputs)
+        hidden = {d.tensor.name for d in program.definitions if not d.source}
+        self.known = {name: t for name, t in program.by_name.items() if name not in hidden}
+        if self.upstream is not None:
+            self.known[self.upstream.name] = self.upstream
+        self.hidden = hidden
+        self._derived: dict[str, Derived] = {}
+
+    def variable(self, key: str) -> Tensor:
+        """The tensor whose gradient a claim is about; the key is its name, or that of the gradient."""
+        for name in (key, key[1:] if key.startswith("d") else key):
+            tensor = self.program.by_name.get(name)
+            if tensor is not None and name not in self.hidden and tensor is not self.program.output:
+                if tensor.is_integer:
+                    what = f"{name} holds integers, and nothing has a gradient with respect to integers"
+                    raise DomainProblem(what)
+                return tensor
+        close = nearest(key, self.known)
+        hint = f"the inputs are {', '.join(t.name for t in self.program.inputs)}"
+        raise NameProblem(
+            f"{key} is not an input of the program", hint=hint + (f"; did you mean {close}?" if close else "")
+        )
+
+    def read(self, wrt: Tensor, text: str) -> Lines:
+        """The lines of a claim. Its last line defines the gradient, or is a bare expression."""
+        target = Tensor(f"d{wrt.name}", wrt.shape)
+        lines = read_lines(
+            text,
+            self.known,
+            sizes=self.program.sizes,
+            ranges=self.program.ranges,
+            targets={target.name: target},
+            reserved=self.hidden,
+        )
+        if lines[-1].tensor.name != target.name:
+            what = f"the last line defines {lines[-1].tensor}, not {target}"
+            raise SyntaxProblem(what, source=text, hint=f"{target} = …, or an expression alone")
+        return lines
+
+    def outcome(self, wrt: Tensor, lines: Lines) -> Outcome:
+        """What the checker says of a claim."""
+        return self.checker.gradient(wrt, self.program.output, self.upstream, lines)
+
+    @cached_property
+    def extents(self) -> set[Expr]:
+        """Every extent of the program: sizes must make each of them legal."""
+        return extents_in(self.program.definitions, self.inputs, ())
+
+    def derived(self, wrt: Tensor) -> Derived:
+        if wrt.name not in self._derived:
+            self._derived[wrt.name] = derive_program(self.program, [wrt.name])
+        return self._derived[wrt.name]
+
+    def right(self, wrt: Tensor) -> tuple[str, ...]:
+        """The derived gradient program, beside which a wrong claim is shown."""
+        if wrt not in self.program.inputs:
+            return ()
+        return tuple(str(line) for line in gradient_program(self.derived(wrt), [wrt.name]))
+
+
+class Point:
+    """Sizes and values of the inputs over one domain: both sides of a claim are evaluated there."""
+
+    def __init__(
+        self, setting: Setting, domain: Domain[Any], sizes: Mapping[str, int], values: Mapping[str, Any]
+    ) -> None:
+        self.setting = setting
+        self.domain = domain
+        self.sizes = sizes
+        self.forward: Interpreter[Any] = Interpreter(domain, sizes, values, setting.program.definitions)
+        self._true: dict[str, Any] = {}
+
+    def true(self, wrt: Tensor) -> Any:
+        """The gradient, by dual numbers through the forward definitions."""
+        if wrt.name not in self._true:
+            upstream = self.setting.upstream
+            given = None if upstream is None else self.forward.tensor(upstream.name)
+            with np.errstate(all="ignore"):
+                self._true[wrt.name] = gradient_in(self.forward, wrt, self.setting.program.output, given)
+        return self._true[wrt.name]
+
+    def claimed(self, lines: Sequence[Definition]) -> Any:
+        with np.errstate(all="ignore"):
+            beyond = Interpreter(self.domain, self.sizes, {}, lines, self.forward.tensor)
+            return beyond.tensor(lines[-1].tensor.name)
+
+    def compared(self, wrt: Tensor, lines: Sequence[Definition]) -> tuple[Any, Any]:
+        """(where the sides differ, where both have a value)."""
+        with np.errstate(all="ignore"):
+            return self.domain.difference(self.claimed(lines), self.true(wrt))
+
+    def agrees(self, wrt: Tensor, lines: Sequence[Definition]) -> bool:
+        """Whether the sides are equal wherever both have a value, and have one somewhere."""
+        differs, known = self.compared(wrt, lines)
+        return bool(known.any()) and not bool(differs.any())
+
+
+def floats(draws: int, tolerance: float = 1e-9) -> Float64:
+    return Float64(tolerance, draws)

@@ -1,0 +1,249 @@
+"""The smallest counterexample: shapes in order of their entries, small integers, exact values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.errors import PullbackError
+from pullback.evaluator import Float64, HighPrecision, Interpreter, Rational, small_integers
+from pullback.evaluator.domain import BoolArray, Domain, IntArray, Unrepresentable
+from pullback.evaluator.sizes import extents_in, is_legal, names_in
+from pullback.expression import Definition, Expr, Tensor
+from pullback.verify.setting import Point, Setting
+
+DRAWS: Final = 8  # of each kind, at each shape
+SHAPES: Final = 60  # that are tried, the smallest first
+CANDIDATES: Final = 1500  # assignments of sizes that are put in order
+PERTURBATION: Final = 2.0**-20
+COARSE: Final = 1e-3  # relative; a difference that a perturbation does not remove is larger
+MATRIX_FACTS: Final = frozenset(("spd", "invertible", "lower_triangular"))
+DIGITS: Final = 6  # printed of an irrational number
+
+Number = Fraction | float
+Nested = Any  # a number, or lists of lists of numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Where a claim and the truth differ: sizes, inputs, the entry (counted from 0), and both numbers.
+
+    Where the shapes do not fit, `entry` and `true` are None and `claimed_shape` says what the claim gives
+    (None where it gives nothing at all); `true_shape` is the shape of the gradient.
+    """
+
+    sizes: Mapping[str, int]
+    inputs: Mapping[str, Nested]
+    entry: tuple[int, ...] | None
+    claimed: Number | None
+    true: Number | None
+    claimed_shape: tuple[int, ...] | None
+    true_shape: tuple[int, ...]
+
+
+# ---- shapes ---------------------------------------------------------------------------------
+
+
+def small_sizes(setting: Setting, more: Sequence[Expr] = ()) -> Iterator[dict[str, int]]:
+    """Legal assignments of sizes, those with the fewest entries in all inputs first."""
+    extents = setting.extents | extents_in((), (), more)
+    inside = names_in(extents)
+    names = [name for name in setting.program.sizes if name in inside]
+    names += [name for name in inside if name not in names]
+    most = next(k for k in (4, 3, 2, 1) if k ** len(names) <= CANDIDATES or k == 1)
+    ranked = []
+    for values in product(range(1, most + 1), repeat=len(names)):
+        sizes = dict(zip(names, values, strict=True))
+        if is_legal(extents, sizes):
+            ranked.append((_entries(setting, sizes), max(values, default=0), values))
+    for _, _, values in sorted(ranked):
+        yield dict(zip(names, values, strict=True))
+
+
+def _entries(setting: Setting, sizes: Mapping[str, int]) -> int:
+    return sum(int(np.prod(shape_at(tensor.shape, sizes))) for tensor in setting.inputs)
+
+
+def shape_at(shape: Sequence[Expr], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape as numbers."""
+    interpreter = Interpreter(Float64(), sizes, {})
+    return tuple(interpreter.size(extent) for extent in shape)
+
+
+# ---- values ---------------------------------------------------------------------------------
+
+
+def draws_at(setting: Setting, sizes: Mapping[str, int]) -> dict[str, IntArray]:
+    """Small integers for each input, simple ones first; one leading axis of draws, facts respected."""
+    rng = np.random.default_rng(1)
+    kinds = [small_integers(setting.inputs, sizes, rng, DRAWS, largest) for largest in (1, 1, 2, 3)]
+    found: dict[str, IntArray] = {}
+    for tensor in setting.inputs:
+        arrays = [kind[tensor.name] for kind in kinds]
+        if tensor.is_integer:
+            found[tensor.name] = arrays[0]
+            continue
+        if tensor.facts & MATRIX_FACTS:
+            arrays = [_regular(tensor.facts, array, rng) for array in arrays]
+        elif not tensor.facts:
+            arrays[0] = np.abs(arrays[0]) + (rng.random(arrays[0].shape) < 0.5) + 1
+            arrays[1] = np.where(arrays[1] == 0, 2, arrays[1])
+        found[tensor.name] = np.concatenate(arrays)
+    return found
+
+
+def _regular(facts: frozenset[str], a: IntArray, rng: np.random.Generator) -> IntArray:
+    """Matrices of small integers that have the fact, with determinants other than 1 too."""
+    low = np.tril(a, -1) + np.eye(a.shape[-1], dtype=np.int64) * rng.integers(1, 4, size=a.shape)
+    if "spd" in facts:
+        return np.asarray(low @ np.swapaxes(low, -1, -2))
+    if "lower_triangular" in facts:
+        return low
+    turned = (rng.random(a.shape[0]) < 0.5).reshape(-1, 1, 1)
+    return np.where(turned, np.swapaxes(low, -1, -2), low)
+
+
+def _as_floats(setting: Setting, raw: Mapping[str, IntArray]) -> dict[str, Any]:
+    return {t.name: raw[t.name] if t.is_integer else raw[t.name].astype(float) for t in setting.inputs}
+
+
+# ---- the search -----------------------------------------------------------------------------
+
+
+def smallest_witness(
+    setting: Setting, wrt: Tensor, lines: Sequence[Definition], *, ties: bool = False
+) -> Witness | None:
+    """The first shape, in order of entries, where small integers tell the sides apart.
+
+    A difference that a tiny perturbation of the inputs removes belongs to a tie or a kink: with `ties`
+    these are looked for too.
+    """
+    for tried, sizes in enumerate(small_sizes(setting, [line.body for line in lines])):
+        if tried == SHAPES:
+            break
+        found = witness_at(setting, wrt, lines, sizes, ties=ties)
+        if found is not None:
+            return found
+    return None
+
+
+def witness_at(
+    setting: Setting,
+    wrt: Tensor,
+    lines: Sequence[Definition],
+    sizes: Mapping[str, int],
+    *,
+    ties: bool = False,
+) -> Witness | None:
+    """A witness at these sizes."""
+    raw = draws_at(setting, sizes)
+    try:
+        differs = _differing(setting, wrt, lines, sizes, _as_floats(setting, raw), 1e-9)
+        if not ties and differs.any():
+            differs &= _differing(setting, wrt, lines, sizes, _perturbed(setting, raw), COARSE)
+    except PullbackError:
+        return None
+    if not differs.any():
+        return None
+    found_in = np.flatnonzero(differs.reshape(differs.shape[0], -1).any(axis=1))
+    rows = sorted((int(k) for k in found_in), key=lambda k: _weight(setting, raw, k))
+    for domain in (Rational(), HighPrecision()):
+        for k in rows[:6]:
+            values = {t.name: raw[t.name] if t.is_integer else raw[t.name][k] for t in setting.inputs}
+            found = _exactly(setting, wrt, lines, sizes, values, domain, differs[k])
+            if found is not None:
+                return found
+    return None
+
+
+def _weight(setting: Setting, raw: Mapping[str, IntArray], k: int) -> int:
+    """How hard a draw is on the reader: large, negative and zero entries count."""
+    drawn = [raw[t.name][k] for t in setting.inputs if not t.is_integer]
+    return sum(int((2 * np.abs(a) + 2 * (a < 0) + 3 * (a == 0)).sum()) for a in drawn)
+
+
+def _perturbed(setting: Setting, raw: Mapping[str, IntArray]) -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    return {
+        t.name: raw[t.name] if t.is_integer else raw[t.name] + PERTURBATION * rng.random(raw[t.name].shape)
+        for t in setting.inputs
+    }
+
+
+def _differing(
+    setting: Setting,
+    wrt: Tensor,
+    lines: Sequence[Definition],
+    sizes: Mapping[str, int],
+    values: Mapping[str, Any],
+    tolerance: float,
+) -> BoolArray:
+    """Where the sides differ, one leading axis of draws."""
+    shape = (4 * DRAWS, *shape_at(wrt.shape, sizes))
+    try:
+        point = Point(setting, Float64(tolerance, 4 * DRAWS), sizes, values)
+        return np.array(np.broadcast_to(point.compared(wrt, lines)[0], shape))
+    except np.linalg.LinAlgError:  # some draw is a singular matrix: each by itself
+        differs = np.zeros(shape, dtype=bool)
+        for k in range(4 * DRAWS):
+            one = {t.name: values[t.name] if t.is_integer else values[t.name][k] for t in setting.inputs}
+            with suppress(np.linalg.LinAlgError):
+                differs[k] = Point(setting, Float64(tolerance), sizes, one).compared(wrt, lines)[0]
+        return differs
+
+
+def _exactly(
+    setting: Setting,
+    wrt: Tensor,
+    lines: Sequence[Definition],
+    sizes: Mapping[str, int],
+    values: Mapping[str, IntArray],
+    domain: Domain[Any],
+    suspected: Any,
+) -> Witness | None:
+    """Both numbers at one point, exactly or to 50 digits; None where they are equal or have no value."""
+    whole = {t.name for t in setting.inputs if t.is_integer}
+    given = {name: value if name in whole else domain.integers(value) for name, value in values.items()}
+    point = Point(setting, domain, sizes, given)
+    shape = shape_at(wrt.shape, sizes)
+    try:
+        differs, _ = point.compared(wrt, lines)
+        claimed, true = point.claimed(lines), point.true(wrt)
+    except (Unrepresentable, ZeroDivisionError, OverflowError):
+        return None
+    both = np.argwhere(np.broadcast_to(differs, shape) & suspected)
+    if not len(both):
+        return None
+    entry = tuple(int(i) for i in both[0])
+    at = [np.broadcast_to(side, shape)[entry] for side in (claimed, true)]
+    shown = {name: nested(value) for name, value in values.items()}
+    return Witness(dict(sizes), shown, entry, number(at[0]), number(at[1]), shape, shape)
+
+
+def number(x: Any) -> Number:
+    """An exact number, or a float for what is not rational."""
+    return x if isinstance(x, Fraction) else float(x)
+
+
+def nested(a: IntArray) -> Nested:
+    return np.asarray(a).tolist()
+
+
+# ---- printing -------------------------------------------------------------------------------
+
+
+def number_text(x: Number) -> str:
+    """An integer or a fraction as it is; an irrational number to a few digits.
+
+    >>> number_text(Fraction(1, 3)), number_text(0.7310585786300049)
+    ('1/3', '0.731059…')
+    """
+    if isinstance(x, Fraction):
+        return str(x)
+    return f"{x:.{DIGITS}g}…"
