@@ -152,25 +152,37 @@ def _sign(op: ast.operator, before: str, after: str, with_scalar: bool) -> str:
 
 
 def _is_scalar(node: ast.expr, ranks: Ranks) -> bool:
-    """Whether the value is one number, as far as the syntax shows it."""
-    match node:
-        case ast.Constant():
-            return True
-        case ast.Name(name):
-            return ranks.get(name, 0) == 0
-        case ast.Call(ast.Name(name), arguments, keywords):
-            if name in _SCALAR_RESULTS:
-                return True
-            if name in _REDUCTIONS:
-                return len(arguments) == 1 and not keywords
-            return all(_is_scalar(a, ranks) for a in arguments)
-        case ast.Subscript():
-            return False
-        case ast.BinOp() | ast.UnaryOp() | ast.Compare() | ast.Attribute():
-            names = [n for n in ast.walk(node) if isinstance(n, ast.Name | ast.Subscript | ast.Call)]
-            called = {id(n.func) for n in names if isinstance(n, ast.Call)}
-            return all(_is_scalar(n, ranks) for n in names if id(n) not in called)
-    return False
+    """Whether the value is one number, as far as the syntax shows it; a loop, because sums may be long."""
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        match waiting.pop():
+            case ast.Name(name):
+                if ranks.get(name, 0):
+                    return False
+            case ast.Subscript(value, slots):
+                if not _is_entry(value, slots, ranks):
+                    return False
+            case ast.Call(ast.Name(name), arguments, keywords):
+                whole = name in _REDUCTIONS and len(arguments) == 1 and not keywords
+                if not whole and name not in _SCALAR_RESULTS:
+                    waiting += arguments
+            case ast.BinOp() | ast.UnaryOp() | ast.Compare() | ast.Attribute() as inner:
+                waiting += [child for child in ast.iter_child_nodes(inner) if isinstance(child, ast.expr)]
+            case ast.List() | ast.Tuple():
+                return False
+    return True
+
+
+def _is_entry(value: ast.expr, slots: ast.expr, ranks: Ranks) -> bool:
+    """Whether a subscript names a single entry, `X[n,d]`, and not a slice or a row."""
+    parts = slots.elts if isinstance(slots, ast.Tuple) else [slots]
+    if any(isinstance(part, ast.Slice) or _is_none(part) for part in parts):
+        return False
+    return not isinstance(value, ast.Name) or ranks.get(value.id, len(parts)) == len(parts)
+
+
+def _is_none(part: ast.expr) -> bool:
+    return isinstance(part, ast.Constant) and part.value is None
 
 
 def _is_matrix(node: ast.expr, ranks: Ranks) -> bool:
