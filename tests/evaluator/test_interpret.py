@@ -60,6 +60,7 @@ MEANINGS = [
     ("reversed", Access(x, (add(N, num(-1), mul(num(-1), i)),)), (i,), X[::-1]),
     ("mod", Access(x, (call("mod", add(i, num(3)), N),)), (i,), np.roll(X, 1)),
     ("floordiv", Access(x, (call("floordiv", i, num(2)),)), (i,), X[[0, 0, 1, 1]]),
+    ("bracket in a slot", Access(x, (mul(i, bracket(">", i, ONE)),)), (i,), X[[0, 0, 2, 3]]),
     ("gather", Access(x, (Access(t, (j,)),)), (j,), X[TT]),
     ("one hot", bracket("==", Access(t, (j,)), i), (j, i), np.eye(4)[TT]),
     ("scatter", total((j,), mul(bracket("==", Access(t, (j,)), i), Access(y, (j,)))), (i,), [11, 0, 0, 20]),

@@ -12,7 +12,7 @@ import numpy as np
 from pullback.errors import IndexProblem, ShapeProblem
 from pullback.evaluator.domain import IntArray
 from pullback.evaluator.named import Axes, Plain, aligned, ranged, union
-from pullback.expression import Access, Add, Call, Expr, Index, Mul, Num, Pow, Size
+from pullback.expression import Access, Add, Bracket, Call, Expr, Index, Mul, Num, Pow, Size, compare
 from pullback.limits import MAX_CHECK_ELEMENTS, demand
 
 LARGEST_POWER = 64
@@ -64,6 +64,8 @@ class Arithmetic(ABC):
                 return tensor.is_integer
             case Add(parts) | Mul(parts):
                 return all(self.is_integral(part) for part in parts)
+            case Bracket(_, left, right):
+                return self.is_integral(left) and self.is_integral(right)
             case Call(function, arguments):
                 return function in INTEGRAL and all(self.is_integral(x) for x in arguments)
             case Pow(base, Num(n)):
@@ -103,6 +105,8 @@ class Arithmetic(ABC):
                 return Plain(part.axes, np.abs(part.data) if name == "abs" else np.sign(part.data))
             case Call(function, (_, _) as arguments) if function in INTEGRAL:
                 return self._merge(arguments, _INTEGER_CALLS[function])
+            case Bracket(relation, left, right) if self.is_integral(e):
+                return self._merge((left, right), lambda a, b: compare(relation, a, b))
             case Access(tensor, slots) if tensor.is_integer:
                 return self._read_integers(tensor.name, slots)
         raise IndexProblem(f"an index must be integer arithmetic: {e!r}"[:300])

@@ -150,7 +150,16 @@ def check_equation(
 ) -> Outcome:
     """One line of a derivation: are both sides equal for every value of the free indices?
 
-    Derivatives (`Partial`) are taken through the given definitions; `inputs` are drawn at random.
+    Derivatives (`Partial`) are taken through the given definitions; `inputs` are drawn at random. Raises
+    `ShapeProblem` where no sizes are found at which the definitions can be evaluated.
+
+    >>> from pullback.expression import Access, Index, Partial, Size, Tensor, bracket, mul, num
+    >>> i, j = Index("i", Size("N")), Index("j", Size("N"))
+    >>> x, y = Tensor("x", (Size("N"),)), Tensor("y", (Size("N"),))
+    >>> double = Definition(y, (i,), mul(num(2), Access(x, (i,))))
+    >>> line = Equation(Partial(Access(y, (i,)), Access(x, (j,))), mul(num(2), bracket("==", i, j)))
+    >>> check_equation(line, [double], [x]).status
+    'equal'
     """
     return Checker(definitions, inputs, seed).equation(equation)
 
@@ -164,7 +173,16 @@ def check_gradient(
 ) -> Outcome:
     """Is the last of the definitions the true gradient of the program's output by the input `wrt`?
 
-    The definitions may read the program's inputs and intermediates, and the upstream gradient.
+    The definitions may read the program's inputs and intermediates, and the upstream gradient, which is
+    None for a scalar output. Raises `ShapeProblem` where the claimed gradient has not the shape of the input.
+
+    >>> from pullback.expression import Access, Index, Size, Tensor, mul, num, total
+    >>> i = Index("i", Size("N"))
+    >>> x, L, dx = Tensor("x", (Size("N"),)), Tensor("L", ()), Tensor("dx", (Size("N"),))
+    >>> loss = Definition(L, (), total((i,), mul(Access(x, (i,)), Access(x, (i,)))))
+    >>> gradient = Definition(dx, (i,), mul(num(2), Access(x, (i,))))
+    >>> check_gradient(Program((x,), (loss,)), None, "x", [gradient]).status
+    'equal'
     """
     inputs = program.inputs if upstream is None else (*program.inputs, upstream)
     checker = Checker(program.definitions, inputs, seed)

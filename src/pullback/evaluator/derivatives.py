@@ -73,7 +73,15 @@ def gradients(
 ) -> dict[str, V]:
     """The true gradient of Σ upstream * output by each tensor of `wrt`, one direction for each entry.
 
-    `upstream` has the shape of the output; None stands for ones (a scalar output has none).
+    `upstream` has the shape of the output; None stands for ones (a scalar output has none). Raises
+    `LimitProblem` where entries times directions are too many.
+
+    >>> from pullback.expression import Access, Index, Size, mul, total
+    >>> n = Index("n", Size("N"))
+    >>> x, L = Tensor("x", (Size("N"),)), Tensor("L", ())
+    >>> loss = Definition(L, (), total((n,), mul(Access(x, (n,)), Access(x, (n,)))))
+    >>> gradients([loss], {"x": np.array([1.0, 3.0])}, {"N": 2}, Float64(), ["x"], "L")["x"]
+    array([2., 6.])
     """
     interpreter = Interpreter(domain, sizes, values, definitions)
     last = tensor_named(definitions, output)
