@@ -28,6 +28,7 @@ from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
+from pullback.rulebooks.symmetry import mirrors, with_symmetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,10 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
 
     Raises `NameProblem` for a name that is no input, `DomainProblem` for an integer input.
     """
+    program = with_symmetry(program)
     wanted = chosen(program, wrt)
     passed = BackwardPass(program, wanted)
-    publisher = Publisher(program, passed.upstream, passed.raw)
+    publisher = Publisher(program, passed.upstream, passed.raw, [f"d{tensor.name}" for tensor in wanted])
     published = {made.tensor.name: publisher.publish(made) for made in passed.raw}
     backward = needed(published, [f"d{tensor.name}" for tensor in wanted])
     kept = {made.tensor.name for made in backward}
@@ -129,7 +131,7 @@ class BackwardPass:
         for operand in operands(definition):
             if operand not in self.reached:
                 continue
-            read = OperatorReader(self._known, self._names.new)
+            read = OperatorReader(self._known, self._names.new, lambda e, at: mirrors(at, e))
             part = contribution(definition, operand, self.targets[operand], at, self.gradients[operand], read)
             self.raw += read.made
             self.received[operand].append(part)

@@ -13,6 +13,7 @@ from typing import Final
 
 from pullback.expression import (
     MINUS_ONE,
+    NEGATED,
     ONE,
     ZERO,
     Bracket,
@@ -71,6 +72,13 @@ def _share(relation: str) -> tuple[Callable[..., Expr], Callable[..., Expr]]:
 def condition(c: Expr) -> Expr:
     """A condition as a number 0 or 1; a bracket is one already."""
     return c if isinstance(c, Bracket) else bracket("!=", c, ZERO)
+
+
+def negation(c: Expr) -> Expr:
+    """1 where a condition fails, else 0."""
+    if isinstance(c, Bracket):
+        return bracket(NEGATED[c.relation], c.left, c.right)
+    return bracket("==", c, ZERO)
 
 
 _ROWS: Final = (
@@ -198,7 +206,7 @@ _ROWS: Final = (
         (
             lambda c, a, b, y: ZERO,
             lambda c, a, b, y: condition(c),
-            lambda c, a, b, y: add(ONE, neg(condition(c))),
+            lambda c, a, b, y: negation(c),
         ),
         "(c != 0), 1 - (c != 0)",
         latex=r"\operatorname{where}",

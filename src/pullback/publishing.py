@@ -72,7 +72,9 @@ class Candidate:
 class Publisher:
     """Publishes the gradients of one program, in the order in which they are computed."""
 
-    def __init__(self, program: Program, upstream: Tensor | None, raw: Sequence[Definition]) -> None:
+    def __init__(
+        self, program: Program, upstream: Tensor | None, raw: Sequence[Definition], wanted: Sequence[str]
+    ) -> None:
         self.program = program
         self.raw = {definition.tensor.name: definition for definition in raw}
         self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
@@ -81,10 +83,7 @@ class Publisher:
         self.steps: dict[str, list[Step]] = {}
         self.costs: dict[Definition, Cost] = {}
         self.constants: dict[str, Fraction | None] = {}
-        self.readers: dict[str, int] = {}
-        for definition in raw:
-            for tensor in tensors(definition.body):
-                self.readers[tensor.name] = self.readers.get(tensor.name, 0) + 1
+        self.roots = _roots(self.raw, wanted)
         self._checker: Checker | None = None
 
     def publish(self, definition: Definition) -> Definition:
@@ -110,7 +109,10 @@ class Publisher:
     def _candidates(self, definition: Definition) -> list[Candidate]:
         plain = Candidate(definition.body, (), ())
         light = self._light(definition.body)
+        heavy = [t.name for t in tensors(definition.body) if t.name in self.known and t.name not in light]
+        heavy = [name for name in heavy if not isinstance(self.known[name].body, Element)][:3]
         choices = [light, *([n for n in light if n != kept] for kept in light), []]
+        choices += [[*light, name] for name in heavy]
         found = [plain]
         seen: set[tuple[str, ...]] = set()
         for chosen in choices:
@@ -219,7 +221,10 @@ class Publisher:
     # ---- costs
 
     def _score(self, definition: Definition, candidate: Candidate) -> Cost:
-        """Operations and tokens of the definition together with its share of what it still reads."""
+        """Operations and tokens of the definition together with what it still reads.
+
+        What several wanted gradients share is computed anyway, so that writing it out saves less.
+        """
         own = Definition(definition.tensor, definition.indices, candidate.body)
         flops, length = self._cost(own)
         seen: set[str] = set()
@@ -230,11 +235,13 @@ class Publisher:
             if made is None or tensor.name in seen:
                 continue
             seen.add(tensor.name)
-            share = max(1, self.readers.get(tensor.name, 1))
             cost = self._cost(made)
-            flops += cost[0] // share
-            length += cost[1] // share + 3
+            flops += cost[0]
+            length += cost[1] + 3
             stack += tensors(made.body)
+        for name in candidate.inlined:
+            if name not in seen and len(self.roots.get(name, ())) > 1:
+                flops += self._cost(self.known[name])[0] // 2
         return flops, length
 
     def _cost(self, definition: Definition) -> Cost:
@@ -271,6 +278,16 @@ class Publisher:
 
     def _extent(self, e: Expr) -> int:
         return evaluate_size(e, {name: TYPICAL for name in sizes_in(e)})
+
+
+def _roots(raw: Mapping[str, Definition], wanted: Sequence[str]) -> dict[str, set[str]]:
+    """For each gradient the wanted ones that it takes part in."""
+    found: dict[str, set[str]] = {name: {name} for name in wanted if name in raw}
+    for name, definition in reversed(raw.items()):
+        for tensor in tensors(definition.body):
+            if tensor.name in raw:
+                found.setdefault(tensor.name, set()).update(found.get(name, ()))
+    return found
 
 
 def _sum(terms: Sequence[Term]) -> Expr:

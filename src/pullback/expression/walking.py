@@ -215,3 +215,8 @@ def replace(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
         return memo[node]
 
     return go(e)
+
+
+def is_symmetric(tensor: Tensor) -> bool:
+    """Whether S[i,j] = S[j,i] is known of the tensor."""
+    return tensor.rank == 2 and not tensor.facts.isdisjoint(("symmetric", "spd"))

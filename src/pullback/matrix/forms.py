@@ -33,6 +33,7 @@ class Leaf(Form):
 
     name: str
     axes: tuple[Axis, ...]
+    symmetric: bool = False
 
 
 @final

@@ -20,6 +20,7 @@ from pullback.expression import (
     Size,
     Sum,
     free,
+    is_symmetric,
     mul,
     power,
     substitute,
@@ -96,7 +97,7 @@ def _access(e: Access) -> Form:
     labels = tuple(axis for axis in axes if axis is not None)
     if len(set(labels)) != len(labels):
         return _diagonal(e, labels)
-    return Leaf(labels, e.tensor.name, tuple(axes))
+    return Leaf(labels, e.tensor.name, tuple(axes), is_symmetric(e.tensor))
 
 
 def _diagonal(e: Access, labels: tuple[Index, ...]) -> Form:

@@ -182,7 +182,7 @@ def _leaf(form: Leaf, axes: tuple[Axis, ...]) -> ast.expr:
     if form.axes == axes:
         return name(form.name)
     if len(form.axes) == len(axes) == 2 and form.axes == axes[::-1]:
-        return transposed(name(form.name))
+        return name(form.name) if form.symmetric else transposed(name(form.name))
     value = name(form.name)
     if None in form.axes:
         value = _reshape(value, form.labels)

@@ -23,6 +23,7 @@ from pullback.expression import (
     add,
     children,
     free,
+    is_symmetric,
     mul,
     num,
     power,
@@ -65,11 +66,6 @@ def _key(e: Expr, bound: dict[Index, str]) -> Key:
             head = type(e).__name__ + getattr(e, "function", "") + getattr(e, "relation", "")
             return f"{head}({','.join(_key(c, bound) for c in children(e))})"
     return show(e)
-
-
-def is_symmetric(tensor: Tensor) -> bool:
-    """Whether S[i,j] = S[j,i] is known of the tensor."""
-    return tensor.rank == 2 and not tensor.facts.isdisjoint(("symmetric", "spd"))
 
 
 def _sum_key(indices: tuple[Index, ...], body: Expr, bound: dict[Index, str]) -> Key:
@@ -203,8 +199,14 @@ def known_operators(definitions: Iterable[Definition]) -> dict[Key, Known]:
 class OperatorReader:
     """Reads every operator element through a definition of its own, so that it is computed once."""
 
-    def __init__(self, known: dict[Key, Known], new_name: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        known: dict[Key, Known],
+        new_name: Callable[[str], str],
+        mirrored: Callable[[Expr, tuple[Index, ...]], bool] = lambda e, indices: False,
+    ) -> None:
         self.known = known
+        self.mirrored = mirrored
         self.new_name = new_name
         self.made: list[Definition] = []
 
@@ -224,11 +226,14 @@ class OperatorReader:
         names = {index.name for index in batch}
         at = tuple(_free_index(binder, names) for binder in _output_ranges(node))
         template = Element(node.operator, at, node.binders, node.bodies, node.attributes)
-        indices = (*batch, *at)
-        tensor = Tensor(self.new_name(node.operator), tuple(index.extent for index in indices))
+        indices = _reading_order(node, batch, at)
+        places = {index: (True, k) for k, index in enumerate(batch)}
+        places |= {index: (False, k) for k, index in enumerate(at)}
+        facts = frozenset(("symmetric",)) if self.mirrored(template, indices) else frozenset()
+        shape = tuple(index.extent for index in indices)
+        tensor = Tensor(self.new_name(node.operator), shape, None, facts)
         self.made.append(Definition(tensor, indices, template))
-        slots = [(True, n) for n in range(len(batch))] + [(False, n) for n in range(len(at))]
-        return Known(tensor, tuple(slots))
+        return Known(tensor, tuple(places[index] for index in indices))
 
 
 def _element_key(e: Element, batch: tuple[Index, ...]) -> Key:
@@ -244,6 +249,17 @@ def _batch(node: Element) -> tuple[Index, ...]:
         outside = free(body) - set(binder)
         _first_seen(body, outside, found)
     return tuple(found)
+
+
+def _reading_order(node: Element, batch: tuple[Index, ...], at: tuple[Index, ...]) -> tuple[Index, ...]:
+    """The indices of an operator's output in the order in which its argument reads those that they stand for."""
+    if len(node.bodies) != 1 or len(at) != len(node.binders[0]):
+        return (*batch, *at)
+    seen: dict[Index, None] = {}
+    _first_seen(node.bodies[0], {*batch, *node.binders[0]}, seen)
+    stands = dict(zip(node.binders[0], at, strict=True))
+    ordered = [stands.get(index, index) for index in seen]
+    return tuple(ordered) if set(ordered) == {*batch, *at} else (*batch, *at)
 
 
 def _output_ranges(node: Element) -> tuple[Index, ...]:

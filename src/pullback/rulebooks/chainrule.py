@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pullback.affine import same
 from pullback.expression import (
     MINUS_ONE,
     ONE,
@@ -24,7 +25,6 @@ from pullback.expression import (
 )
 from pullback.notation import left_side, show
 from pullback.rewriting import Line, Rule, Step, final, run
-from pullback.rulebooks.affine import same
 from pullback.rulebooks.algebra import COLLECT, POWERS, reuse, tidy
 from pullback.rulebooks.delta import COLLAPSE, DELTA, OPEN
 from pullback.rulebooks.differentiation import ACCESS_RULE, differentiate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pullback.affine import decided, divide, extent, polynomial, same, solve, within
 from pullback.expression import (
     ONE,
     ZERO,
@@ -27,7 +28,6 @@ from pullback.expression import (
 )
 from pullback.notation import show
 from pullback.rewriting import Rule
-from pullback.rulebooks.affine import decided, divide, extent, polynomial, same, solve, within
 
 
 def factors_of(e: Expr) -> tuple[Expr, ...]:

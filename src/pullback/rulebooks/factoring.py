@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
 
+from pullback.affine import same
 from pullback.expression import (
     Expr,
     Index,
@@ -20,7 +21,6 @@ from pullback.expression import (
     substitute,
     total,
 )
-from pullback.rulebooks.affine import same
 from pullback.rulebooks.algebra import key
 from pullback.rulebooks.normal import Powers, Term, components
 
