@@ -174,6 +174,7 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
         return Access(tensor, indices)
 
     number, core = _leading(terms[0])
+    body: Expr
     if len(terms) == 1 and isinstance(core, Sum):
         inner = mul(replace(number, hoist), *_flat(replace(core.body, hoist)))
         body, text = Sum(core.indices, inner), code(inner)
@@ -191,7 +192,7 @@ def replaced_body(definition: Definition, body: Expr) -> Definition:
 
 
 def guarded(e: Expr, guards: tuple[Expr, ...] = ()) -> Expr:
-    """The same with brackets repeated inside sums that read outside a tensor where a bracket around them is 0.
+    """The same with brackets repeated inside sums that read outside a tensor where a bracket is 0.
 
     Such a sum becomes a line of its own, and there every read must stay inside or be guarded.
     """
