@@ -35,6 +35,7 @@ from pullback.expression import (
     walk,
 )
 from pullback.matrix import matrix_line
+from pullback.matrix.peephole import polished
 from pullback.notation import code
 from pullback.rewriting import MatrixLine
 
@@ -247,7 +248,7 @@ def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement
         if user not in trees:
             continue
         new = _Replace(name, trees[name]).visit(_copy(trees[user]))
-        text = ast.unparse(new).replace("'", '"')
+        text = ast.unparse(ast.fix_missing_locations(polished(new))).replace("'", '"')
         if len(user) + 3 + len(text) > LONGEST:
             continue
         trees[user] = ast.parse(text, mode="eval").body

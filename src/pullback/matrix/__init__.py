@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from pullback.expression import ONE, Definition, Expr, accesses
 from pullback.matrix.forms import NoMatrixForm
-from pullback.matrix.lifting import lift
+from pullback.matrix.layout import whole
+from pullback.matrix.lifting import einsum_form
+from pullback.matrix.peephole import polished
 from pullback.matrix.printing import exact
 from pullback.rewriting import MatrixLine, ShapeLine
 
@@ -17,11 +19,27 @@ __all__ = ["matrix_line", "shape_line"]
 def matrix_line(definition: Definition) -> MatrixLine | None:
     """The definition as `Y = …` in matrix notation, None where it has no matrix form."""
     try:
-        value = exact(lift(definition.body), definition.indices)
+        text = printed(definition)
     except NoMatrixForm:
         return None
-    text = ast.unparse(ast.fix_missing_locations(value))
-    return MatrixLine(definition.tensor.name, text.replace("'", '"'))
+    return MatrixLine(definition.tensor.name, text)
+
+
+def printed(definition: Definition) -> str:
+    """The right side in matrix notation; raises `NoMatrixForm` where there is none."""
+    text = _text(whole(definition.indices, definition.body))
+    if "reshape(" in text or "transpose(" in text:
+        # One einsum is what a person writes where products would need their operands laid out anew.
+        other = einsum_form(definition.body)
+        if other is not None:
+            shorter = _text(exact(other, definition.indices))
+            if len(shorter) < len(text):
+                return shorter
+    return text
+
+
+def _text(value: ast.expr) -> str:
+    return ast.unparse(ast.fix_missing_locations(polished(value))).replace("'", '"')
 
 
 def shape_line(line: MatrixLine, definition: Definition) -> ShapeLine:

@@ -6,16 +6,17 @@ Sizes are symbols, so costs count every size as the same number; ties go to the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import combinations
 
-from pullback.expression import MINUS_ONE, Index, Mul, Num, mul, power
+from pullback.affine import difference
+from pullback.expression import MINUS_ONE, Bracket, Expr, Index, Mul, Num, mul, power, tensors
 from pullback.matrix.forms import (
-    DiagonalMatrix,
     Einsum,
     Eye,
     Form,
+    Map,
     MatMul,
-    OneHot,
     Outer,
     Reduce,
     Scalar,
@@ -119,6 +120,9 @@ def _best_action(forms: list[Form], over: tuple[Index, ...]) -> tuple[list[Form]
 def reduce_sum(form: Form, over: tuple[Index, ...]) -> Form:
     if isinstance(form, Eye) and len(over) == 1:
         raise AssertionError("a delta is collapsed before it reaches the matrix view")
+    match form:
+        case Map((k,), "**", (vector, Scalar(_, Num(n)))) if n == 2 and over == (k,):
+            return MatMul((), vector, vector, k)
     return Reduce(tuple(label for label in form.labels if label not in over), "sum", form, over)
 
 
@@ -160,5 +164,24 @@ def _outer(forms: list[Form]) -> list[Form]:
     return forms
 
 
-def is_delta(form: Form) -> bool:
-    return isinstance(form, Eye | OneHot | DiagonalMatrix)
+def triangle_of(e: Expr) -> tuple[str, Index, Index, int] | None:
+    """[j <= i + k] as tril with offset k, [j >= i + k] as triu: (function, row, column, offset)."""
+    if not isinstance(e, Bracket) or tensors(e) or e.relation not in ("<", "<=", ">", ">="):
+        return None
+    terms = difference(e.left, e.right)
+    offset = int(terms.pop((), Fraction(0)))
+    if len(terms) != 2 or sorted(terms.values()) != [-1, 1]:
+        return None
+    ((plus,),) = [m for m, c in terms.items() if c == 1]
+    ((minus,),) = [m for m, c in terms.items() if c == -1]
+    if not (isinstance(plus, Index) and isinstance(minus, Index)):
+        return None
+    # plus - minus + offset (relation) 0
+    match e.relation:
+        case "<=":
+            return "tril", minus, plus, -offset
+        case "<":
+            return "tril", minus, plus, -offset - 1
+        case ">=":
+            return "triu", minus, plus, -offset
+    return "triu", minus, plus, -offset + 1

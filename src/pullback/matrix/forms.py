@@ -38,6 +38,25 @@ class Leaf(Form):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Reshaped(Form):
+    """A named tensor with an axis split in two: reshaped to `shape`, whose axes carry the labels."""
+
+    name: str
+    shape: tuple[Expr, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cumulative(Form):
+    """Σ_k [k <= j] child[k]: running sums along the label j; `reverse` for [k >= j]."""
+
+    child: Form
+    along: Index
+    reverse: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Scalar(Form):
     """A number, a size or an expression of sizes."""
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pullback.affine import difference, is_plain, same
+from pullback.affine import is_plain, same
 from pullback.expression import (
+    ONE,
     Access,
     Add,
     Bracket,
     Call,
-    Const,
     Element,
     Expr,
     Index,
     Mul,
     Num,
     Pow,
-    Size,
     Sum,
+    add,
     free,
     is_symmetric,
     mul,
@@ -26,10 +26,12 @@ from pullback.expression import (
     substitute,
     tensors,
 )
-from pullback.matrix.contraction import contract, times
+from pullback.matrix.contraction import contract, times, triangle_of
 from pullback.matrix.forms import (
+    Cumulative,
     Diagonal,
     DiagonalMatrix,
+    Einsum,
     Eye,
     Form,
     Leaf,
@@ -39,6 +41,7 @@ from pullback.matrix.forms import (
     Operation,
     Plus,
     Reduce,
+    Reshaped,
     Scalar,
     Take,
     Triangle,
@@ -92,12 +95,38 @@ def _access(e: Access) -> Form:
             axes.append(slot)
         elif isinstance(slot, Num) and size is Num(Fraction(1)):
             axes.append(None)
+        elif isinstance(slot, Add):
+            return _reshaped(e)
         else:
             return _take(e)
     labels = tuple(axis for axis in axes if axis is not None)
     if len(set(labels)) != len(labels):
         return _diagonal(e, labels)
     return Leaf(labels, e.tensor.name, tuple(axes), is_symmetric(e.tensor))
+
+
+def _reshaped(e: Access) -> Form:
+    """X[…, c·p + a, …] with a below c: the axis split into p and a."""
+    labels: list[Index] = []
+    shape: list[Expr] = []
+    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
+        pair = (slot,) if isinstance(slot, Index) else _quotient_remainder(slot)
+        if not same(mul(*(index.extent for index in pair)), size):
+            raise NoMatrixForm
+        labels += pair
+        shape += [index.extent for index in pair]
+    if len(set(labels)) != len(labels):
+        raise NoMatrixForm
+    return Reshaped(tuple(labels), e.tensor.name, tuple(shape))
+
+
+def _quotient_remainder(slot: Expr) -> tuple[Index, Index]:
+    indices = sorted(free(slot), key=lambda index: index.name)
+    if len(indices) == 2:
+        for p, a in (indices, indices[::-1]):
+            if same(slot, add(mul(a.extent, p), a)):
+                return p, a
+    raise NoMatrixForm
 
 
 def _diagonal(e: Access, labels: tuple[Index, ...]) -> Form:
@@ -167,29 +196,6 @@ def _bracket(e: Bracket) -> Form:
     raise NoMatrixForm
 
 
-def triangle_of(e: Expr) -> tuple[str, Index, Index, int] | None:
-    """[j <= i + k] as tril with offset k, [j >= i + k] as triu: (function, row, column, offset)."""
-    if not isinstance(e, Bracket) or tensors(e) or e.relation not in ("<", "<=", ">", ">="):
-        return None
-    terms = difference(e.left, e.right)
-    offset = int(terms.pop((), Fraction(0)))
-    if len(terms) != 2 or sorted(terms.values()) != [-1, 1]:
-        return None
-    ((plus,),) = [m for m, c in terms.items() if c == 1]
-    ((minus,),) = [m for m, c in terms.items() if c == -1]
-    if not (isinstance(plus, Index) and isinstance(minus, Index)):
-        return None
-    # plus - minus + offset (relation) 0
-    match e.relation:
-        case "<=":
-            return "tril", minus, plus, -offset
-        case "<":
-            return "tril", minus, plus, -offset - 1
-        case ">=":
-            return "triu", minus, plus, -offset
-    return "triu", minus, plus, -offset + 1
-
-
 def _product(body: Expr, over: tuple[Index, ...]) -> Form:
     """A product of factors, summed over some indices."""
     if isinstance(body, Sum):
@@ -198,6 +204,9 @@ def _product(body: Expr, over: tuple[Index, ...]) -> Form:
         child = lift(body)
         return _reduced(child, over)
     factors = list(body.factors) if isinstance(body, Mul) else [body]
+    running = _running_sum(factors, over)
+    if running is not None:
+        return running
     triangles: list[tuple[str, Index, Index, int]] = []
     above: list[Form] = []
     below: list[Form] = []
@@ -212,6 +221,52 @@ def _product(body: Expr, over: tuple[Index, ...]) -> Form:
     above = _masked(above, below, triangles)
     above = _diagonals(above, over)
     return contract(above, below, over)
+
+
+def _running_sum(factors: list[Expr], over: tuple[Index, ...]) -> Form | None:
+    """Σ_k [k <= j] f(k) g(j), where nothing beside the bracket joins k and j: running sums of f."""
+    triangles = [(f, t) for f in factors if (t := triangle_of(f)) is not None]
+    if len(triangles) != 1 or len(over) != 1 or triangles[0][1][3] != 0:
+        return None
+    factor, (function, row, column, _) = triangles[0]
+    k = over[0]
+    j = row if column is k else column
+    if k not in (row, column) or j is k or not same(j.extent, k.extent):
+        return None
+    summed = [f for f in factors if k in free(f) and f is not factor]
+    others = [f for f in factors if k not in free(f)]
+    if not summed or any(j in free(f) for f in summed):
+        return None
+    child = lift(substitute(mul(ONE, *summed), {k: j}))
+    # tril holds where column <= row.
+    reverse = (column is k) != (function == "tril")
+    form = Cumulative(child.labels, child, j, reverse)
+    return contract([form, *(lift(f) for f in others)], [], ()) if others else form
+
+
+def einsum_form(e: Expr) -> Form | None:
+    """A product of entries under a sum as one einsum, None where it is something else."""
+    factors = list(e.factors) if isinstance(e, Mul) else [e]
+    sums = [f for f in factors if isinstance(f, Sum)]
+    if len(sums) != 1:
+        return None
+    over = sums[0].indices
+    factors = [f for f in factors if f is not sums[0]]
+    factors += list(sums[0].body.factors) if isinstance(sums[0].body, Mul) else [sums[0].body]
+    numbers = [f for f in factors if not free(f) and not tensors(f)]
+    entries = [f for f in factors if f not in numbers]
+    if len(entries) < 2 or not all(isinstance(f, Access) for f in entries):
+        return None
+    forms = [lift(f) for f in entries]
+    if not all(isinstance(form, Leaf | Reshaped) and None not in _axes(form) for form in forms):
+        return None
+    kept = tuple(label for label in union(forms) if label not in over)
+    product = Einsum(kept, tuple(forms))
+    return times([*(Scalar((), number) for number in numbers), product], [])
+
+
+def _axes(form: Form) -> tuple[Index | None, ...]:
+    return form.axes if isinstance(form, Leaf) else form.labels
 
 
 def _masked(
@@ -320,7 +375,3 @@ def _solve(e: Element) -> Form:
     if set(matrix.labels) != {row, inner} or set(right.labels) != set(at):
         raise NoMatrixForm
     return Operation(at, "solve", (matrix, right), (row, inner))
-
-
-def is_plain_scalar(e: Expr) -> bool:
-    return isinstance(e, Num | Size | Const)

@@ -9,6 +9,7 @@ from pullback.affine import same
 from pullback.expression import MINUS_ONE, ONE, Expr, Index, Mul, Num, Pow, mul, num
 from pullback.matrix.forms import (
     Axis,
+    Cumulative,
     Diagonal,
     DiagonalMatrix,
     Einsum,
@@ -23,6 +24,7 @@ from pullback.matrix.forms import (
     Outer,
     Plus,
     Reduce,
+    Reshaped,
     Scalar,
     Take,
     Times,
@@ -51,6 +53,11 @@ def exact(form: Form, axes: tuple[Index, ...]) -> ast.expr:
     wide = [axis for axis in missing if not same(axis.extent, ONE)]
     if isinstance(form, Scalar) and axes:
         return _filled(form.value, axes)
+    if len(wide) == 1 and len(axes) == 2 and len(form.labels) == 1:
+        vector = function("ones", scalar(wide[0].extent))
+        value = _print(form, form.labels)
+        pair = (value, vector) if axes[1] is wide[0] else (vector, value)
+        return function("outer", *pair)
     if wide:
         filler = Operation(axes, "ones", (), axes)
         return exact(Times(axes, (form, filler), ()), axes)
@@ -143,6 +150,10 @@ def _print(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
             return scalar(value)
         case Leaf():
             return _leaf(form, axes)
+        case Reshaped(labels, text, shape):
+            return _laid(function("reshape", name(text), sequence([scalar(e) for e in shape])), labels, axes)
+        case Cumulative():
+            return _cumulative(form, axes)
         case Times():
             return _times(form, axes)
         case Plus(_, terms):
@@ -343,6 +354,19 @@ def _letters(labels: Sequence[Index]) -> dict[Index, str]:
         choices = [own, *"ijklmnopqrstuvwxyzabcdefgh", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
         result[label] = next(c for c in choices if c.isalpha() and c.isascii() and c not in result.values())
     return result
+
+
+def _cumulative(form: Cumulative, axes: tuple[Axis, ...]) -> ast.expr:
+    wanted = _plain(axes)
+    place = constant(wanted.index(form.along))
+    value = _print(form.child, wanted)
+    running = function("cumsum", value, axis=place)
+    if form.reverse:
+        whole = Reduce(tuple(x for x in wanted if x is not form.along), "sum", form.child, (form.along,))
+        kept = tuple(None if axis is form.along else axis for axis in wanted)
+        total = _print(whole, kept if len(wanted) > 1 else ())
+        running = binary(binary(total, "-", running), "+", value)
+    return running if len(wanted) == len(axes) else _reshape(running, axes)
 
 
 def _triangle(form: Triangle, axes: tuple[Axis, ...]) -> ast.expr:

@@ -292,7 +292,6 @@ def tidy(e: Expr) -> Expr:
     return replace(e, change)
 
 
-
 def operators_in(e: Expr) -> list[str]:
     return list(dict.fromkeys(node.operator for node in walk(e) if isinstance(node, Element)))
 

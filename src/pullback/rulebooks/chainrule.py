@@ -26,7 +26,7 @@ from pullback.expression import (
 from pullback.notation import left_side, show
 from pullback.rewriting import Line, Rule, Step, final, run
 from pullback.rulebooks.algebra import COLLECT, POWERS, reuse, tidy
-from pullback.rulebooks.delta import COLLAPSE, DELTA, OPEN
+from pullback.rulebooks.delta import COLLAPSE, DELTA, LOCAL, OPEN
 from pullback.rulebooks.differentiation import ACCESS_RULE, differentiate
 
 COLLAPSING: tuple[Rule, ...] = (*DELTA, *OPEN)
@@ -102,7 +102,9 @@ def contribution(
         value = record.rewrite(left, value, COLLAPSING)
         value = record.rewrite(left, value, ALGEBRA)
     else:
-        record.line("substitute", Equation(left, chain), Equation(left, value), "the output is the loss itself")
+        record.line(
+            "substitute", Equation(left, chain), Equation(left, value), "the output is the loss itself"
+        )
     return Contribution(definition, operand, target, local, value, tuple(record.steps))
 
 
@@ -133,13 +135,19 @@ def _local(
     record.line("reuse the output", Equation(left, before), Equation(left, e), _reuse_note(definition))
     before = e
     e = read_operators(e)
-    record.line("name the operator", Equation(left, before), Equation(left, e), "computed once, and read by name")
-    e = record.rewrite(left, e, COLLAPSING)
+    record.line(
+        "name the operator", Equation(left, before), Equation(left, e), "computed once, and read by name"
+    )
+    e = record.rewrite(left, e, (*LOCAL, *OPEN))
     return record.rewrite(left, e, ALGEBRA)
 
 
 def _delta_note(by: Access) -> str:
-    return f"Kronecker deltas: another entry of {by.tensor.name} does not depend on {show(by)}" if by.slots else ""
+    return (
+        f"Kronecker deltas: another entry of {by.tensor.name} does not depend on {show(by)}"
+        if by.slots
+        else ""
+    )
 
 
 def _reuse_note(definition: Definition) -> str:

@@ -150,11 +150,11 @@ def split_range(e: Expr) -> tuple[Expr, str] | None:
             continue
         taken = {index.name for index in free(e.body)} | {index.name for index in e.indices}
         a, b = fresh(Index(k.name, size), taken), fresh(Index(k.name, c), taken)
-        split = {Call("floordiv", (k, c)): a, Call("mod", (k, c)): b}
-        body = replace(e.body, split.get)
-        if k not in free(body):
-            indices = [i for index in e.indices for i in ((a, b) if index is k else (index,))]
-            return total(indices, body), f"{k.name} = {show(add(mul(c, a), b))}, for every {a.name} and {b.name}"
+        joined = add(mul(c, a), b)
+        split = {Call("floordiv", (joined, c)): a, Call("mod", (joined, c)): b}
+        body = replace(substitute(e.body, {k: joined}), split.get)
+        indices = [i for index in e.indices for i in ((a, b) if index is k else (index,))]
+        return total(indices, body), f"{k.name} = {show(joined)}, for every {a.name} and {b.name}"
     return None
 
 
@@ -174,6 +174,28 @@ def one_term(e: Expr) -> tuple[Expr, str] | None:
     for k in e.indices:
         if k.extent is ONE and sum(k in free(factor) for factor in factors_of(e.body)) == 1:
             return _without(e, k, substitute(e.body, {k: ZERO})), ""
+    return None
+
+
+def one_value_left(e: Expr) -> tuple[Expr, str] | None:
+    """Σ_k [a <= k] [k < a + 1] f(k) = f(a); an end of the range may stand for its bracket"""
+    if not isinstance(e, Sum):
+        return None
+    factors = factors_of(e.body)
+    for k in e.indices:
+        low: list[Expr] = [ZERO]
+        high: list[Expr] = [k.extent]
+        used = []
+        for factor in factors:
+            match factor:
+                case Bracket("<=", bound, other) if other is k and k not in free(bound):
+                    low, used = [*low, bound], [*used, factor]
+                case Bracket("<", other, bound) if other is k and k not in free(bound):
+                    high, used = [*high, bound], [*used, factor]
+        if not used or len(low) > 2 or len(high) > 2 or not same(add(low[-1], ONE), high[-1]):
+            continue
+        rest = mul(ONE, *(factor for factor in factors if factor not in used))
+        return _without(e, k, substitute(rest, {k: low[-1]})), f"only {k.name} = {show(low[-1])} is left"
     return None
 
 
@@ -299,10 +321,17 @@ OPEN = (
     Rule("pull out", pull_out),
 )
 COLLAPSE = Rule("collapse", collapse)
+# Rules that need no index but those of the sum at hand; the others wait until the whole sum is there.
+LOCAL = (
+    Rule("one value", single_value),
+    Rule("decide", decide),
+    COLLAPSE,
+)
 DELTA = (
     Rule("one value", single_value),
     Rule("one term", one_term),
     Rule("decide", decide),
+    Rule("one value left", one_value_left),
     COLLAPSE,
     Rule("split the range", split_range),
     Rule("divide and remainder", divide_and_remainder),

@@ -57,9 +57,7 @@ def differentiate(e: Expr, by: Access) -> Expr:
         case Call(function, arguments):
             partials = FUNCTIONS[function].partials
             inner = [differentiate(argument, by) for argument in arguments]
-            return add(
-                *(mul(partials[k](*arguments, e), d) for k, d in enumerate(inner) if d is not ZERO)
-            )
+            return add(*(mul(partials[k](*arguments, e), d) for k, d in enumerate(inner) if d is not ZERO))
         case Sum(indices, body):
             return total(indices, differentiate(body, by))
         case Element():

@@ -185,4 +185,3 @@ def _renamed(e: Sum, order: Sequence[Index]) -> Expr:
 
 def _factors(e: Expr) -> tuple[Expr, ...]:
     return e.factors if isinstance(e, Mul) else (e,)
-
