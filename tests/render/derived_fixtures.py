@@ -10,7 +10,6 @@ from pullback.expression import (
     Element,
     Expr,
     Index,
-    Num,
     Size,
     Sum,
     Tensor,
@@ -22,7 +21,7 @@ from pullback.expression import (
     over,
     power,
 )
-from pullback.notation import code, left_side
+from pullback.formula import gradient_program
 from pullback.program import Program
 from pullback.rewriting import Section
 
@@ -142,26 +141,9 @@ def derived(name: str) -> Derived:
 
 
 def formulas(found: Derived) -> dict[str, list[str]]:
-    """The lines of each gradient, in the order of computation."""
-    lines = []
-    for definition in found.backward:
-        name = definition.tensor.name
-        line = found.lines.get(name)
-        if line is not None:
-            lines.append(str(line))
-        else:
-            body = definition.body.body if isinstance(definition.body, Sum) else definition.body
-            lines.append(f"{code(left_side(definition))} = {_code(body)}")
-    return {tensor.name: lines for tensor in found.wrt}
-
-
-def _code(e: Expr) -> str:
-    try:
-        return code(e)
-    except ValueError:
-        return "0"
+    """The lines of each gradient, as a user sees them."""
+    return {t.name: [str(line) for line in gradient_program(found, [t.name])] for t in found.wrt}
 
 
 REPORT = Report(exact=16, numerical=0, unknown=0, error_bound=3e-17, central=2.4e-9, trials=({"N": 2},))
 MIXED = Report(exact=3, numerical=1, unknown=2, error_bound=0.0, central=None)
-HALF = Num(num("0.5").value)
