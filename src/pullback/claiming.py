@@ -8,8 +8,9 @@ from typing import Any
 
 from pullback.errors import SyntaxProblem
 from pullback.reading import read_program
-from pullback.verify.claims import ClaimVerdict, Edit, judge
+from pullback.verify.claims import ClaimVerdict, judge
 from pullback.verify.explaining import explained, to_json
+from pullback.verify.mend import Edit
 from pullback.verify.setting import Setting
 from pullback.verify.witness import Witness
 
@@ -84,8 +85,9 @@ def claim(
       value: the two sides differ
       right: dx = 2 * x
       for example with N = 1:
-        x = [2]
-        dx[0] is 4, the claim gives 2 (indices count from 0)
+        x = [1]
+        dx[0] is 2, the claim gives 1 (indices count from 0)
+      mend:  x  →  2 * x   (the factor 2)
     """
     if not claims:
         raise SyntaxProblem("there is no claim", hint='{"W": "X.T @ dY"}')

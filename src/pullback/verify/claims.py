@@ -14,6 +14,7 @@ from pullback.errors import IndexProblem, PullbackError, SyntaxProblem
 from pullback.evaluator import Outcome
 from pullback.expression import Tensor
 from pullback.verify.conditions import holds_only_if
+from pullback.verify.mend import Edit, mended
 from pullback.verify.setting import Lines, Setting
 from pullback.verify.shapes import is_misfit, misfit, shape_witness
 from pullback.verify.ties import tie_note
@@ -22,19 +23,6 @@ from pullback.verify.witness import Witness, smallest_witness, witness_at
 Status = Literal["exact", "numerical", "unknown"]
 _TARGET: Final = re.compile(r"\s*d([A-Za-z][A-Za-z0-9_]*)\s*(?:\[[^\]]*\])?\s*=(?!=)")
 OUTSIDE: Final = "it reads an entry outside a tensor where no bracket is zero"
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A change of a claim: `before` becomes `after` in one line, so that `text` is the whole new claim."""
-
-    before: str
-    after: str
-    words: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.before}  →  {self.after}   ({self.words})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +57,26 @@ def split_claim(text: str) -> tuple[str, str]:
     return target[1], text
 
 
-def judge(setting: Setting, key: str, text: str) -> ClaimVerdict:
-    """The verdict on one claim.
+def judge(setting: Setting, key: str, text: str, *, mend: bool = True) -> ClaimVerdict:
+    """The verdict on one claim; for a wrong one, with `mend`, the edit that makes it right is looked for.
 
     Raises `PullbackError` for a claim that is no text of the language, or reads unknown names.
     """
     wrt = setting.variable(key)
+    verdict = _verdict(setting, wrt, text)
+    if verdict.ok is not False or not mend:
+        return verdict
+    return replace(verdict, mend=mended(setting, wrt, text, lambda *found: _accepted(setting, wrt, *found)))
+
+
+def _accepted(setting: Setting, wrt: Tensor, lines: Lines, outcome: Outcome) -> bool:
+    """Whether a mended claim is right: everywhere, or but for the convention at kinks and ties."""
+    if outcome.status == "different" or (outcome.status == "undecided" and not outcome.numerical):
+        return False
+    return not outcome.at_tie or outcome.where is None or tie_note(setting, wrt, lines, outcome.where)[0]
+
+
+def _verdict(setting: Setting, wrt: Tensor, text: str) -> ClaimVerdict:
     try:
         lines = setting.read(wrt, text)
     except PullbackError as error:

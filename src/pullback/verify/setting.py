@@ -68,9 +68,20 @@ class Setting:
             raise SyntaxProblem(what, source=text, hint=f"{target} = …, or an expression alone")
         return lines
 
+    def read_above(self, wrt: Tensor, text: str) -> Lines:
+        """The first lines of a claim, of which the last may be a bare expression of any shape."""
+        targets = {f"d{wrt.name}": Tensor(f"d{wrt.name}", wrt.shape)}
+        sizes, ranges = self.program.sizes, self.program.ranges
+        return read_lines(text, self.known, sizes=sizes, ranges=ranges, targets=targets, reserved=self.hidden)
+
     def outcome(self, wrt: Tensor, lines: Lines) -> Outcome:
         """What the checker says of a claim."""
         return self.checker.gradient(wrt, self.program.output, self.upstream, lines)
+
+    def true_value(self, forward: Interpreter[Any], wrt: Tensor) -> Any:
+        """What a claim about `wrt` is compared with, from the forward definitions."""
+        given = None if self.upstream is None else forward.tensor(self.upstream.name)
+        return gradient_in(forward, wrt, self.program.output, given)
 
     @cached_property
     def extents(self) -> set[Expr]:
@@ -104,10 +115,8 @@ class Point:
     def true(self, wrt: Tensor) -> Any:
         """The gradient, by dual numbers through the forward definitions."""
         if wrt.name not in self._true:
-            upstream = self.setting.upstream
-            given = None if upstream is None else self.forward.tensor(upstream.name)
             with np.errstate(all="ignore"):
-                self._true[wrt.name] = gradient_in(self.forward, wrt, self.setting.program.output, given)
+                self._true[wrt.name] = self.setting.true_value(self.forward, wrt)
         return self._true[wrt.name]
 
     def claimed(self, lines: Sequence[Definition]) -> Any:

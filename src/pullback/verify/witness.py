@@ -105,7 +105,7 @@ def _regular(facts: frozenset[str], a: IntArray, rng: np.random.Generator) -> In
         return np.asarray(low @ np.swapaxes(low, -1, -2))
     if "lower_triangular" in facts:
         return low
-    turned = (rng.random(a.shape[0]) < 0.5).reshape(-1, 1, 1)
+    turned = np.asarray(rng.random(a.shape[0]) < 0.5).reshape(-1, 1, 1)
     return np.where(turned, np.swapaxes(low, -1, -2), low)
 
 

@@ -1,0 +1,293 @@
+"""The edit that mends a wrong claim: candidates in order of cost, screened in numbers, proved exactly."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from pullback.errors import PullbackError
+from pullback.evaluator import Float64, Outcome, random_inputs
+from pullback.expression import Tensor
+from pullback.reading.syntax import parse
+from pullback.verify.edits import Change
+from pullback.verify.edits import changes as changes_at
+from pullback.verify.factors import cancelled, factor_of
+from pullback.verify.setting import Lines, Point, Setting
+from pullback.verify.tree import Spot, binary, name, spots, text_of
+from pullback.verify.vocabulary import Known
+
+READINGS: Final = 900  # of edited claims, all in all
+PAIRS: Final = 300  # of two edits at once
+LIGHT: Final = 1  # the cost of an edit that may be one of two
+FACTOR: Final = 3  # the cost of a factor on top of another edit
+TOLERANCE: Final = 1e-7
+PROOFS: Final = 4  # exact checks of candidates that agree in numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of a claim: `before` becomes `after` in one line, so that `text` is the whole new claim."""
+
+    before: str
+    after: str
+    words: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.before}  →  {self.after}   ({self.words})"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    cost: int
+    edit: Edit
+
+
+def mended(
+    setting: Setting, wrt: Tensor, text: str, accepted: Callable[[Lines, Outcome], bool]
+) -> Edit | None:
+    """The smallest edit after which the claim is right, or None.
+
+    `accepted` says whether the outcome of the exact check counts as right.
+    """
+    return Search(setting, wrt, text, accepted).run()
+
+
+class Search:
+    """One search: what has been read so far counts against one budget."""
+
+    def __init__(
+        self, setting: Setting, wrt: Tensor, text: str, accepted: Callable[[Lines, Outcome], bool]
+    ) -> None:
+        self.setting = setting
+        self.wrt = wrt
+        self.accepted = accepted
+        _, self.statements = parse(text)
+        self.original = [text_of(statement) for statement in self.statements]
+        self.known = Known(setting, wrt, self.original)
+        self.readings = 0
+        self.proofs = 0
+        self.seen: set[str] = set()
+
+    def run(self) -> Edit | None:
+        point = self.point
+        if point is None:
+            return None
+        found = self.best(self.singles(), READINGS)
+        if found is None:
+            found = self.best(self.pairs(), self.readings + PAIRS)
+        return found
+
+    # ---- candidates
+
+    def singles(self) -> list[Candidate]:
+        """Every single edit, the cheapest first."""
+        made = [self._candidate([])]
+        made += [self._candidate([(spot, change)]) for spot, change in self._changes()]
+        made += self._terms()
+        return sorted(made, key=lambda c: (c.cost, not c.edit.words.startswith("transpose")))
+
+    def pairs(self) -> list[Candidate]:
+        """Two light edits at places of which neither holds the other."""
+        light = [(spot, change) for spot, change in self._changes() if change.cost <= LIGHT]
+        made = []
+        for first, second in combinations(light, 2):
+            if not _nested(first[0].node, second[0].node):
+                made.append(self._candidate([first, second]))
+        return made
+
+    def _changes(self) -> Iterator[tuple[Spot, Change]]:
+        vocabulary = self.known.vocabulary()
+        for spot in spots(self.statements):
+            yield from ((spot, change) for change in changes_at(spot, vocabulary))
+            yield from ((spot, change) for change in self._indices(spot))
+
+    def _candidate(self, edits: Sequence[tuple[Spot, Change]]) -> Candidate:
+        """The claim with the edits made; the tree is put back afterwards."""
+        for spot, change in edits:
+            spot.put(change.node)
+        lines = list(self.original)
+        for k in {spot.statement for spot, _ in edits}:
+            lines[k] = text_of(self.statements[k])
+        shown = min((spot.statement for spot, _ in edits), default=len(lines) - 1)
+        for spot, _ in edits:
+            spot.put(spot.node)
+        words = " and ".join(change.words for _, change in edits)
+        cost = sum(change.cost for _, change in edits)
+        return Candidate(cost, self._edit(shown, lines, words))
+
+    def _edit(self, k: int, lines: Sequence[str], words: str) -> Edit:
+        return Edit(_right(self.original[k]), _right(lines[k]), words, "\n".join(lines))
+
+    def _terms(self) -> list[Candidate]:
+        """A term of the derived gradient that the claim lacks."""
+        right = self.setting.right(self.wrt)
+        if not right:
+            return []
+        _, derived = parse("\n".join(right))
+        last = self.statements[-1]
+        if len(derived) != 1 or not isinstance(last, ast.Assign | ast.Expr):
+            return []
+        made = []
+        spot = Spot(
+            last.value, lambda node: setattr(last, "value", node), len(self.statements) - 1, "root", False
+        )
+        assert isinstance(derived[0], ast.Assign)
+        for sign, term in _terms_of(derived[0].value):
+            op: ast.operator = ast.Add() if sign > 0 else ast.Sub()
+            change = Change(binary(last.value, op, term), f"the term {text_of(term)} is missing", 3)
+            made.append(self._candidate([(spot, change)]))
+        return made
+
+    def _indices(self, spot: Spot) -> Iterator[Change]:
+        """Another index of the same line, and brackets of two indices."""
+        if not spot.indexed:
+            return
+        inside = self._line_indices[spot.statement]
+        if spot.role == "slot" and isinstance(spot.node, ast.Name) and spot.node.id in inside:
+            right = {n.id for n in ast.walk(self._value(spot.statement)) if isinstance(n, ast.Name)}
+            for other in inside:
+                if other != spot.node.id:
+                    cost = 2 if other in right else 1
+                    yield Change(name(other), f"index {other} instead of {spot.node.id}", cost)
+        if spot.role == "root":
+            for i, j in combinations(inside, 2):
+                condition = ast.Compare(name(i), [ast.Eq()], [name(j)])
+                yield Change(binary(spot.node, ast.Mult(), condition), f"the bracket ({i} == {j})", 2)
+
+    def _value(self, k: int) -> ast.expr:
+        statement = self.statements[k]
+        assert isinstance(statement, ast.Assign | ast.Expr)
+        return statement.value
+
+    @cached_property
+    def _line_indices(self) -> list[list[str]]:
+        known = {*self.setting.known, *self.setting.program.sizes, *self.known.own}
+        result = []
+        for statement in self.statements:
+            calls = {id(n.func) for n in ast.walk(statement) if isinstance(n, ast.Call)}
+            names = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and id(n) not in calls]
+            result.append([n for n in dict.fromkeys(names) if n not in known and n != f"d{self.wrt.name}"])
+        return result
+
+    # ---- the decision
+
+    @cached_property
+    def point(self) -> Point | None:
+        """Random reals at small sizes where the gradient has a value."""
+        for world in self.setting.checker.worlds():
+            if world.kind != "distinct":
+                continue
+            for positive in (False, True):
+                domain = Float64(TOLERANCE)
+                values = random_inputs(
+                    self.setting.inputs, world.sizes, domain, np.random.default_rng(9), positive=positive
+                )
+                point = Point(self.setting, domain, world.sizes, values)
+                try:
+                    if np.isfinite(point.true(self.wrt)).all():
+                        return point
+                except (PullbackError, np.linalg.LinAlgError):
+                    continue
+        return None
+
+    def best(self, candidates: Sequence[Candidate], limit: int) -> Edit | None:
+        """The cheapest candidate that is right, with a factor on top where one is missing."""
+        with_factor: list[tuple[int, Edit]] = []
+        for candidate in candidates:
+            cheapest = min((cost for cost, _ in with_factor), default=None)
+            if cheapest is not None and cheapest < candidate.cost:
+                break
+            if candidate.edit.text in self.seen:
+                continue
+            if self.readings >= limit:
+                break
+            self.seen.add(candidate.edit.text)
+            self.readings += 1
+            ratio = self.ratio(candidate.edit.text)
+            if ratio == 1 and candidate.cost and self.proved(candidate.edit.text):
+                return candidate.edit
+            if ratio is not None and ratio != 1:
+                edit = self.scaled(candidate.edit, ratio)
+                if edit is not None:
+                    with_factor.append((candidate.cost + FACTOR, edit))
+        for _, edit in sorted(with_factor, key=lambda pair: pair[0]):
+            if self.proved(edit.text):
+                return edit
+        return None
+
+    def ratio(self, text: str) -> float | None:
+        """The constant c with truth = c * claim at the point, or None."""
+        point = self.point
+        assert point is not None
+        try:
+            lines = self.setting.read(self.wrt, text)
+            claimed = np.asarray(point.claimed(lines), dtype=float)
+        except (PullbackError, np.linalg.LinAlgError):
+            return None
+        true = np.asarray(point.true(self.wrt), dtype=float)
+        if not np.isfinite(claimed).all():
+            return None
+        claimed, true = np.broadcast_arrays(claimed, true)
+        at = np.unravel_index(int(np.argmax(np.abs(claimed))), claimed.shape)
+        if claimed[at] == 0:
+            return None
+        ratio = float(true[at] / claimed[at])
+        close = np.abs(true - ratio * claimed) <= TOLERANCE * max(float(np.abs(true).max()), 1e-12)
+        if not ratio or not close.all():
+            return None
+        return 1.0 if abs(ratio - 1) < TOLERANCE else ratio
+
+    def scaled(self, edit: Edit, ratio: float) -> Edit | None:
+        """The edit with a factor in front of its last line, where the ratio is one that has a name."""
+        assert self.point is not None
+        factor = factor_of(ratio, self.point.sizes, TOLERANCE)
+        if factor is None:
+            return None
+        words, apply = factor[:2]
+        _, statements = parse(edit.text)
+        last = statements[-1]
+        assert isinstance(last, ast.Assign | ast.Expr)
+        last.value = cancelled(last.value, *factor[2:]) or apply(last.value)
+        lines = [text_of(statement) for statement in statements]
+        changed = [k for k, line in enumerate(lines) if line != self.original[k]]
+        return self._edit(changed[0], lines, f"{edit.words}, and {words}" if edit.words else words)
+
+    def proved(self, text: str) -> bool:
+        if self.proofs >= PROOFS:
+            return False
+        self.proofs += 1
+        try:
+            lines = self.setting.read(self.wrt, text)
+            return self.accepted(lines, self.setting.outcome(self.wrt, lines))
+        except (PullbackError, np.linalg.LinAlgError):
+            return False
+
+
+def _nested(a: ast.expr, b: ast.expr) -> bool:
+    return any(node is b for node in ast.walk(a)) or any(node is a for node in ast.walk(b))
+
+
+def _right(line: str) -> str:
+    """The right side of a line, or the line with its target where that is index notation."""
+    statement = ast.parse(line).body[0]
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return text_of(statement.value)
+    return line
+
+
+def _terms_of(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:
+    match node:
+        case ast.BinOp(left=a, op=ast.Add(), right=b):
+            return [*_terms_of(a, sign), *_terms_of(b, sign)]
+        case ast.BinOp(left=a, op=ast.Sub(), right=b):
+            return [*_terms_of(a, sign), *_terms_of(b, -sign)]
+        case ast.UnaryOp(op=ast.USub(), operand=a):
+            return _terms_of(a, -sign)
+    return [(sign, node)]

@@ -1,0 +1,128 @@
+"""A claim's syntax tree as places where something else may stand, and nodes to put there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in the tree: the node that stands there, and how another is put there."""
+
+    node: ast.expr
+    put: Callable[[ast.expr], None]
+    statement: int
+    role: str  # "root", "term", "factor" or "part"; "slot" inside an access of index notation
+    indexed: bool  # whether its line is in index notation
+
+
+# ---- building nodes -------------------------------------------------------------------------
+
+
+def name(text: str) -> ast.Name:
+    return ast.Name(text, ast.Load())
+
+
+def number(value: int) -> ast.expr:
+    return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
+
+
+def binary(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.BinOp:
+    return ast.BinOp(left, op, right)
+
+
+def call(function: str, *arguments: ast.expr, **keywords: ast.expr) -> ast.Call:
+    return ast.Call(name(function), list(arguments), [ast.keyword(k, v) for k, v in keywords.items()])
+
+
+def transposed(node: ast.expr) -> ast.expr:
+    if isinstance(node, ast.Attribute) and node.attr == "T":
+        return node.value
+    return ast.Attribute(node, "T", ast.Load())
+
+
+def text_of(node: ast.AST) -> str:
+    return ast.unparse(node)
+
+
+# ---- places ---------------------------------------------------------------------------------
+
+
+def spots(statements: Sequence[ast.stmt]) -> Iterator[Spot]:
+    """Every place of every line where an edit may be made, outermost first."""
+    for k, statement in enumerate(statements):
+        if not isinstance(statement, ast.Assign | ast.Expr):
+            continue
+        indexed = any(isinstance(node, ast.Subscript) for node in ast.walk(statement))
+        put = _setter(statement, "value", None)
+        yield from _below(Spot(statement.value, put, k, "root", indexed))
+
+
+def _below(spot: Spot) -> Iterator[Spot]:
+    yield spot
+    for child, put, role in _children(spot.node, spot.role):
+        yield from _below(Spot(child, put, spot.statement, role, spot.indexed))
+
+
+def _children(node: ast.expr, role: str) -> Iterator[tuple[ast.expr, Callable[[ast.expr], None], str]]:
+    match node:
+        case ast.BinOp(left=left, op=op, right=right):
+            inner = _role(op, role)
+            yield left, _setter(node, "left", None), inner
+            yield right, _setter(node, "right", None), inner
+        case ast.UnaryOp(operand=operand):
+            yield operand, _setter(node, "operand", None), role if role == "slot" else "factor"
+        case ast.Compare(left=left, comparators=comparators):
+            inner = "slot" if role == "slot" else "part"
+            yield left, _setter(node, "left", None), inner
+            for k, part in enumerate(comparators):
+                yield part, _setter(node, "comparators", k), inner
+        case ast.Call(args=arguments):
+            for k, part in enumerate(arguments):
+                if not isinstance(part, ast.Constant | ast.List | ast.Tuple):
+                    yield part, _setter(node, "args", k), "part"
+        case ast.Attribute(value=value):
+            yield value, _setter(node, "value", None), "part"
+        case ast.Subscript(slice=ast.Tuple() as slots):
+            for k, part in enumerate(slots.elts):
+                yield part, _setter(slots, "elts", k), "slot"
+        case ast.Subscript(slice=part):
+            yield part, _setter(node, "slice", None), "slot"
+
+
+def _role(op: ast.operator, role: str) -> str:
+    if role == "slot":
+        return "slot"
+    if isinstance(op, ast.Add | ast.Sub):
+        return "term"
+    return "factor" if isinstance(op, ast.Mult | ast.Div | ast.MatMult) else "part"
+
+
+def _setter(parent: ast.AST, field: str, index: int | None) -> Callable[[ast.expr], None]:
+    def put(node: ast.expr) -> None:
+        if index is None:
+            setattr(parent, field, node)
+        else:
+            getattr(parent, field)[index] = node
+
+    return put
+
+
+# ---- products -------------------------------------------------------------------------------
+
+
+def product_of(factors: Sequence[ast.expr]) -> ast.expr:
+    """factors[0] @ factors[1] @ …"""
+    result = factors[0]
+    for factor in factors[1:]:
+        result = binary(result, ast.MatMult(), factor)
+    return result
+
+
+def chain_of(node: ast.expr) -> list[ast.expr]:
+    """The factors of a matrix product."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        return [*chain_of(node.left), *chain_of(node.right)]
+    return [node]

@@ -1,0 +1,108 @@
+"""What an edit may bring into a claim: names of a fitting shape, conditions, factors of the gradient."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from functools import cached_property
+
+from pullback.errors import PullbackError
+from pullback.expression import Tensor
+from pullback.reading.syntax import parse
+from pullback.sizes import same_size
+from pullback.verify.edits import Vocabulary
+from pullback.verify.setting import Setting
+from pullback.verify.tree import text_of
+
+
+class Known:
+    """The names around one claim, its own lines included."""
+
+    def __init__(self, setting: Setting, wrt: Tensor, lines: Sequence[str]) -> None:
+        self.setting = setting
+        self.wrt = wrt
+        self.original = lines
+
+    @cached_property
+    def own(self) -> dict[str, Tensor]:
+        """Tensors that the claim's own lines define, as far as it can be read."""
+        for count in range(len(self.original), 0, -1):
+            text = "\n".join(self.original[:count])
+            try:
+                lines = self.setting.read_above(self.wrt, text)
+            except PullbackError:
+                continue
+            return {d.tensor.name: d.tensor for d in lines if d.source}
+        return {}
+
+    @cached_property
+    def _shapes(self) -> dict[str, Tensor]:
+        return {**self.setting.known, **{n: t for n, t in self.own.items() if n != f"d{self.wrt.name}"}}
+
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(
+            self.setting.program.sizes,
+            {n: t.rank for n, t in self._shapes.items()},
+            self._alike,
+            self._near,
+            self._masks,
+            self._factors,
+            tuple(n for n, t in self._shapes.items() if _same(t, self.wrt) or not t.rank),
+        )
+
+    def _alike(self, text: str) -> list[str]:
+        mine = self._shapes.get(text)
+        if mine is None:
+            return []
+        return [n for n, t in self._shapes.items() if n != text and _same(t, mine)]
+
+    def _near(self, text: str) -> list[str]:
+        mine = self._shapes.get(text)
+        if mine is None:
+            return []
+        alike = set(self._alike(text))
+        return [n for n, t in self._shapes.items() if n not in alike and n != text and t.rank == mine.rank]
+
+    @cached_property
+    def _factors(self) -> tuple[str, ...]:
+        """Factors of the derived gradient that can be read on their own."""
+        right = self.setting.right(self.wrt)
+        if not right:
+            return ()
+        _, derived = parse("\n".join(right))
+        made = {text_of(s.targets[0]) for s in derived[:-1] if isinstance(s, ast.Assign)}
+        found: dict[str, None] = {}
+        for node in ast.walk(derived[-1]):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+                for part in (node.left, node.right):
+                    names = {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
+                    if not isinstance(part, ast.Constant) and not names & made:
+                        found[text_of(part)] = None
+        return tuple(found)
+
+    @cached_property
+    def _masks(self) -> tuple[str, ...]:
+        """Conditions that stand in the program, and those that its kinked functions mean."""
+        found: dict[str, None] = {}
+        _, statements = parse(self.setting.program.source)
+        for node in (n for s in statements for n in ast.walk(s)):
+            match node:
+                case ast.Compare():
+                    found[text_of(node)] = None
+                case ast.Call(func=ast.Name(id="relu"), args=[x]):
+                    found[f"{text_of(x)} > 0"] = None
+                case ast.Call(func=ast.Name(id="maximum" | "minimum" as which), args=[a, b]):
+                    sign = ">" if which == "maximum" else "<"
+                    found[f"{text_of(a)} {sign} {text_of(b)}"] = None
+                    found[f"{text_of(b)} {sign} {text_of(a)}"] = None
+                case ast.Call(func=ast.Name(id="abs"), args=[x]):
+                    found[f"sign({text_of(x)})"] = None
+        return tuple(found)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return (
+        a.is_integer == b.is_integer
+        and a.rank == b.rank
+        and all(same_size(m, n) for m, n in zip(a.shape, b.shape, strict=True))
+    )
