@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pullback import api
+from pullback import cli
 from pullback.cli import claims_of, integer_tensors, main, pairs
 from pullback.errors import PullbackError
 from pullback.limits import MAX_CHARACTERS
@@ -232,25 +232,43 @@ def test_emit_prints_source(run: object) -> None:
     assert "dW = X.T @ dY" in ran.out
 
 
-class Verdict(NamedTuple):
-    ok: bool | None
+@pytest.mark.parametrize(
+    ("program", "claims", "code", "words"),
+    [
+        ("Y = X @ W", ["dW = X.T @ dY"], 0, "right"),
+        ("Y = X @ W", ["dW = X.T @ dY", "dX = dY @ W.T"], 0, "right"),
+        ("Y = X @ W", ["dW[i,j] = X[n,i] * dY[n,j]"], 0, "right"),
+        ("Y = X @ W", ["dW = X @ dY"], 1, "wrong"),
+        ("Y = X @ W", ["dX = dY @ W.T", "dW = 2 * X.T @ dY"], 1, "wrong"),
+    ],
+)
+def test_a_claim_is_judged(run: object, program: str, claims: list[str], code: int, words: str) -> None:
+    assert callable(run)
+    ran = run("claim", program, *claims, "--shapes", "X: N D, W: D M")
+    assert (ran.code, ran.err) == (code, "")
+    assert words in ran.out
+
+
+def test_a_verdict_as_json(run: object) -> None:
+    assert callable(run)
+    right, wrong = (
+        run("claim", "Y = X @ W", text, "--json") for text in ("dW = X.T @ dY", "dW = X.T @ dY / 2")
+    )
+    assert (right.code, json.loads(right.out)["ok"]) == (0, True)
+    assert (wrong.code, json.loads(wrong.out)["ok"]) == (1, False)
+
+
+class Undecided(NamedTuple):
+    ok: None = None
 
     def explain(self) -> str:
-        return f"∂ {self.ok}"
-
-    def json(self) -> str:
-        return json.dumps({"ok": self.ok})
+        return "unknown"
 
 
-@pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1), (None, 2)])
-def test_the_exit_code_of_a_claim(
-    run: object, monkeypatch: pytest.MonkeyPatch, ok: bool | None, code: int
-) -> None:
+def test_what_cannot_be_decided_exits_with_2(run: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(run)
-    monkeypatch.setattr(api, "claim", lambda program, claims, **given: Verdict(ok), raising=False)
-    ran = run("claim", "Y = X @ W", "dW = X.T @ dY")
-    assert ran == Ran(code, f"∂ {ok}\n", "")
-    assert json.loads(run("claim", "Y = X @ W", "dW = X", "--json").out) == {"ok": ok}
+    monkeypatch.setattr(cli, "claim", lambda *_, **__: Undecided())
+    assert run("claim", "Y = X @ W", "dW = X.T @ dY") == Ran(2, "unknown\n", "")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from pullback import api, render
+from pullback import render
 from pullback.api import Derivation, derive
+from pullback.claiming import claim
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.limits import MAX_CHARACTERS, demand
 from pullback.reading import parse_shapes, parse_sizes
@@ -126,7 +127,7 @@ def run_derive(options: argparse.Namespace) -> Answer:
 
 def run_claim(options: argparse.Namespace) -> Answer:
     claims = claims_of(options.claims)
-    verdict = api.claim(read_text(options.program), claims, **_given(options))
+    verdict = claim(read_text(options.program), claims, **_given(options))
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     shown = verdict.json() if options.format == "json" else verdict.explain()
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
