@@ -21,6 +21,7 @@ BRANCHED = 16  # trials where comparisons choose between branches, each of which
 DISTINCT = 2  # assignments of distinct sizes; one of ones and one with ties come on top
 WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 ATTEMPTS = 40  # at finding sizes where the definitions have a value
+WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 KINKED_CALLS = frozenset(("relu", "abs", "sign", "maximum", "minimum", "where"))
 KINKED_OPERATORS = frozenset(("max", "min"))
 
@@ -47,6 +48,7 @@ class Worlds:
         self.kinked = any(is_kinked(definition.body) for definition in definitions)
         self._all: list[World] | None = None
         self._further = self._generate()
+        self._without_value: list[World] = []
         self._failure = "they have no value there"
         self._wider: dict[tuple[frozenset[str], bool], Worlds] = {}
 
@@ -82,8 +84,11 @@ class Worlds:
         return BRANCHED if self.kinked else TRIALS
 
     def _distinct(self) -> list[World]:
-        """Worlds of the first few sizes at which the forward definitions have a value."""
-        found = list(islice(self._further, DISTINCT))
+        """Worlds of the first few sizes at which the forward definitions have a value in the exact domain.
+
+        Where they have none, as with a mean of many square roots, real numbers decide at those sizes.
+        """
+        found = list(islice(self._further, DISTINCT)) or self._without_value[:DISTINCT]
         if not found:
             what = "no small sizes were found at which the definitions can be evaluated"
             raise ShapeProblem(f"{what}: {self._failure}")
@@ -94,13 +99,19 @@ class Worlds:
         return next(self._further, None)
 
     def _generate(self) -> Iterator[World]:
+        found = False
         for sizes in islice(assignments(self.extents, self.literals), ATTEMPTS):
             world = self.world(sizes, "distinct", self._trials())
             outcome = self._attempt(world)
             if isinstance(outcome, PullbackError):
                 self._failure = outcome.message
             elif outcome:
+                found = True
                 yield world
+            else:
+                self._without_value.append(world)
+                if not found and len(self._without_value) == WITHOUT_VALUE:
+                    return
 
     def _attempt(self, world: World) -> bool | PullbackError:
         """Whether every definition has some value there; the reason, where it is not legal there."""
