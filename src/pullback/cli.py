@@ -1,4 +1,4 @@
-"""The command line: `pullback derive | claim | emit`.
+"""The command line: `pullback derive | claim | emit | show`.
 
 Exit codes: 0 right or done, 1 wrong, 2 unknown or bad input. argparse, because it is there: the time to
 start counts more here than what a larger library offers.
@@ -16,11 +16,13 @@ from typing import Any, Final, NamedTuple
 
 from pullback import render
 from pullback.api import Derivation, derive
+from pullback.catalogue import layer
 from pullback.claiming import claim
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.limits import MAX_CHARACTERS, demand
 from pullback.reading import parse_shapes, parse_sizes
 from pullback.render.names import ascii_text
+from pullback.showing import ascii_page, listing, page
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 INTERRUPTED: Final = 130
@@ -81,7 +83,19 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by")
     _output_options(source)
     source.set_defaults(run=run_emit)
+    _show_command(commands, forms)
     return top
+
+
+def _show_command(commands: Any, forms: Sequence[str]) -> None:
+    named = commands.add_parser("show", help="a named layer or loss, or the list of their names")
+    named.add_argument("name", nargs="?", metavar="NAME", help="such as layer_norm; without it: the list")
+    named.add_argument("--format", choices=forms, default="text", help="default: text")
+    named.add_argument("--json", action="store_const", const="json", dest="format", help="--format json")
+    named.add_argument("--ascii", action="store_true", help="text in ASCII alone")
+    named.add_argument("--steps", choices=("all", "short", "none"), default="short", help="default: short")
+    _output_options(named)
+    named.set_defaults(run=run_show)
 
 
 def _program_options(command: argparse.ArgumentParser) -> None:
@@ -138,6 +152,20 @@ def run_emit(options: argparse.Namespace) -> Answer:
     shown = derivation.emit(options.target)
     shown = shown if shown.endswith("\n") else f"{shown}\n"
     return Answer(shown, ascii_text(shown))
+
+
+def run_show(options: argparse.Namespace) -> Answer:
+    if options.name is None:
+        shown = listing(options.format)
+    else:
+        shown = page(layer(options.name), options.format, steps=options.steps, width=_width())
+    if options.format == "json":
+        shown = plain = f"{json.dumps(json.loads(shown), indent=2)}\n"
+    elif options.format == "text" and options.name is not None:
+        plain = ascii_page(layer(options.name), steps=options.steps, width=_width())
+    else:
+        plain = ascii_text(shown)
+    return Answer(plain if options.ascii else shown, plain)
 
 
 # ---- reading the arguments ------------------------------------------------------------------
