@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from pullback.verify.setting import Lines, Point, Setting
 from pullback.verify.tree import Spot, binary, name, spots, text_of
 from pullback.verify.vocabulary import Known
 
-READINGS: Final = 900  # of edited claims, all in all
-PAIRS: Final = 300  # of two edits at once
+READINGS: Final = 450  # of edited claims, all in all
+PAIRS: Final = 150  # of two edits at once
 LIGHT: Final = 1  # the cost of an edit that may be one of two
 FACTOR: Final = 3  # the cost of a factor on top of another edit
 TOLERANCE: Final = 1e-7
@@ -45,8 +45,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """An edited claim, line by line; `line` is the first one that was changed."""
+
     cost: int
-    edit: Edit
+    line: int
+    lines: tuple[str, ...]
+    words: str
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
 def mended(
@@ -91,7 +99,7 @@ class Search:
         made = [self._candidate([])]
         made += [self._candidate([(spot, change)]) for spot, change in self._changes()]
         made += self._terms()
-        return sorted(made, key=lambda c: (c.cost, not c.edit.words.startswith("transpose")))
+        return sorted(made, key=lambda c: (c.cost, -c.line, not c.words.startswith("transpose")))
 
     def pairs(self) -> list[Candidate]:
         """Two light edits at places of which neither holds the other."""
@@ -120,10 +128,13 @@ class Search:
             spot.put(spot.node)
         words = " and ".join(change.words for _, change in edits)
         cost = sum(change.cost for _, change in edits)
-        return Candidate(cost, self._edit(shown, lines, words))
+        return Candidate(cost, shown, tuple(lines), words)
 
-    def _edit(self, k: int, lines: Sequence[str], words: str) -> Edit:
-        return Edit(_right(self.original[k]), _right(lines[k]), words, "\n".join(lines))
+    def _edit(self, found: Candidate) -> Edit:
+        before, after = self.original[found.line], found.lines[found.line]
+        if found.line == len(self.original) - 1:
+            before, after = _right(before), _right(after)
+        return Edit(before, after, found.words, found.text)
 
     def _terms(self) -> list[Candidate]:
         """A term of the derived gradient that the claim lacks."""
@@ -199,36 +210,31 @@ class Search:
 
     def best(self, candidates: Sequence[Candidate], limit: int) -> Edit | None:
         """The cheapest candidate that is right, with a factor on top where one is missing."""
-        with_factor: list[tuple[int, Edit]] = []
+        with_factor: list[Candidate] = []
         for candidate in candidates:
-            cheapest = min((cost for cost, _ in with_factor), default=None)
-            if cheapest is not None and cheapest < candidate.cost:
+            cheapest = min((found.cost for found in with_factor), default=None)
+            if self.readings >= limit or (cheapest is not None and cheapest < candidate.cost):
                 break
-            if candidate.edit.text in self.seen:
+            if candidate.text in self.seen:
                 continue
-            if self.readings >= limit:
-                break
-            self.seen.add(candidate.edit.text)
+            self.seen.add(candidate.text)
             self.readings += 1
-            ratio = self.ratio(candidate.edit.text)
-            if ratio == 1 and candidate.cost and self.proved(candidate.edit.text):
-                return candidate.edit
+            ratio = self.ratio(candidate)
+            if ratio == 1 and candidate.cost and self.proved(candidate.text):
+                return self._edit(candidate)
             if ratio is not None and ratio != 1:
-                edit = self.scaled(candidate.edit, ratio)
-                if edit is not None:
-                    with_factor.append((candidate.cost + FACTOR, edit))
-        for _, edit in sorted(with_factor, key=lambda pair: pair[0]):
-            if self.proved(edit.text):
-                return edit
+                with_factor += self.scaled(candidate, ratio)
+        for candidate in sorted(with_factor, key=lambda found: found.cost):
+            if self.proved(candidate.text):
+                return self._edit(candidate)
         return None
 
-    def ratio(self, text: str) -> float | None:
+    def ratio(self, candidate: Candidate) -> float | None:
         """The constant c with truth = c * claim at the point, or None."""
         point = self.point
         assert point is not None
         try:
-            lines = self.setting.read(self.wrt, text)
-            claimed = np.asarray(point.claimed(lines), dtype=float)
+            claimed = np.asarray(self._value_of(candidate, point), dtype=float)
         except (PullbackError, np.linalg.LinAlgError):
             return None
         true = np.asarray(point.true(self.wrt), dtype=float)
@@ -244,20 +250,47 @@ class Search:
             return None
         return 1.0 if abs(ratio - 1) < TOLERANCE else ratio
 
-    def scaled(self, edit: Edit, ratio: float) -> Edit | None:
-        """The edit with a factor in front of its last line, where the ratio is one that has a name."""
+    def _value_of(self, candidate: Candidate, point: Point) -> Any:
+        """The claimed gradient; lines above the changed one are read and evaluated once."""
+        above = self.above if candidate.line == len(self.original) - 1 else None
+        if above is None:
+            return point.claimed(self.setting.read(self.wrt, candidate.text))
+        made, values = above
+        lines = self.setting.read_below(self.wrt, candidate.lines[-1], made)
+        return point.claimed(lines, values)
+
+    @cached_property
+    def above(self) -> tuple[Mapping[str, Tensor], Callable[[str], Any]] | None:
+        """The tensors of all lines but the last, and their values; None where they cannot stand alone."""
+        if len(self.original) == 1:
+            return {}, self._forward
+        try:
+            lines = self.setting.read_above(self.wrt, "\n".join(self.original[:-1]))
+        except PullbackError:
+            return None
+        made = {line.tensor.name: line.tensor for line in lines}
+        if any(name in self.setting.known for name in made) or self.point is None:
+            return None
+        return made, self.point.beyond(lines).tensor
+
+    def _forward(self, name: str) -> Any:
+        assert self.point is not None
+        return self.point.forward.tensor(name)
+
+    def scaled(self, candidate: Candidate, ratio: float) -> list[Candidate]:
+        """The candidate with a factor in front of its last line, where the ratio is one that has a name."""
         assert self.point is not None
         factor = factor_of(ratio, self.point.sizes, TOLERANCE)
         if factor is None:
-            return None
-        words, apply = factor[:2]
-        _, statements = parse(edit.text)
+            return []
+        said, apply = factor[:2]
+        _, statements = parse(candidate.text)
         last = statements[-1]
         assert isinstance(last, ast.Assign | ast.Expr)
         last.value = cancelled(last.value, *factor[2:]) or apply(last.value)
-        lines = [text_of(statement) for statement in statements]
-        changed = [k for k, line in enumerate(lines) if line != self.original[k]]
-        return self._edit(changed[0], lines, f"{edit.words}, and {words}" if edit.words else words)
+        lines = (*candidate.lines[:-1], text_of(last))
+        words = f"{candidate.words}, and {said}" if candidate.words else said
+        return [Candidate(candidate.cost + FACTOR, candidate.line, lines, words)]
 
     def proved(self, text: str) -> bool:
         if self.proofs >= PROOFS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -54,10 +54,14 @@ class Setting:
 
     def read(self, wrt: Tensor, text: str) -> Lines:
         """The lines of a claim. Its last line defines the gradient, or is a bare expression."""
+        return self.read_below(wrt, text, {})
+
+    def read_below(self, wrt: Tensor, text: str, made: Mapping[str, Tensor]) -> Lines:
+        """The last lines of a claim; `made` are tensors of lines above, which have been read already."""
         target = Tensor(f"d{wrt.name}", wrt.shape)
         lines = read_lines(
             text,
-            self.known,
+            {**self.known, **made},
             sizes=self.program.sizes,
             ranges=self.program.ranges,
             targets={target.name: target},
@@ -119,10 +123,15 @@ class Point:
                 self._true[wrt.name] = self.setting.true_value(self.forward, wrt)
         return self._true[wrt.name]
 
-    def claimed(self, lines: Sequence[Definition]) -> Any:
+    def beyond(
+        self, lines: Sequence[Definition], outer: Callable[[str], Any] | None = None
+    ) -> Interpreter[Any]:
+        """The lines of a claim, over the forward values (or what `outer` gives)."""
+        return Interpreter(self.domain, self.sizes, {}, lines, outer or self.forward.tensor)
+
+    def claimed(self, lines: Sequence[Definition], outer: Callable[[str], Any] | None = None) -> Any:
         with np.errstate(all="ignore"):
-            beyond = Interpreter(self.domain, self.sizes, {}, lines, self.forward.tensor)
-            return beyond.tensor(lines[-1].tensor.name)
+            return self.beyond(lines, outer).tensor(lines[-1].tensor.name)
 
     def compared(self, wrt: Tensor, lines: Sequence[Definition]) -> tuple[Any, Any]:
         """(where the sides differ, where both have a value)."""
