@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
-from pullback import render
+from pullback import render, second_order
 from pullback.backward import Backward
 from pullback.derivation import Derived, Report, derive_program
 from pullback.emit import numpy_source
@@ -16,6 +16,7 @@ from pullback.formula import gradient_program
 from pullback.program import Program
 from pullback.reading import read_program
 from pullback.rewriting import Step
+from pullback.second_order import Differential
 from pullback.verify.results import check_derived
 
 Steps = Literal["all", "short", "none"]
@@ -95,6 +96,26 @@ class Derivation:
     def json(self) -> str:
         """The derivation as JSON text; the schema is in the documentation."""
         return render.to_json(self.derived, self.report, self._formulas())
+
+    def jacobian(self, x: str, y: str | None = None) -> Differential:
+        """∂y/∂x as a formula that runs, the axes of y (default: the output) first.
+
+        >>> print(derive("P = softmax(x, axis=0)", {"x": "N"}).jacobian("x"))
+        J = diag(P) - outer(P, P)
+        """
+        return second_order.jacobian(self.program, x, y)
+
+    def hessian(self, x: str, x2: str | None = None) -> Differential:
+        """∂²L/∂x∂x2 of a scalar output, the axes of x first; x2 defaults to x."""
+        return second_order.hessian(self.program, x, x2)
+
+    def jvp(self, directions: Mapping[str, str]) -> Differential:
+        """The derivative of the output along `{"x": "v"}`; the input v holds the direction."""
+        return second_order.jvp(self.program, directions)
+
+    def hvp(self, directions: Mapping[str, str]) -> Differential:
+        """The Hessian of a scalar output times the direction `{"x": "v"}`, which the input v holds."""
+        return second_order.hvp(self.program, directions)
 
     def emit(self, target: str = "numpy") -> str:
         """Source code of the backward pass."""

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from pullback import limits
 from pullback.derivation import Derived
 from pullback.emit import Source, numpy_source, run_source
+from pullback.emit.sizes_source import size_sources
 from pullback.errors import DomainProblem, LimitProblem, NameProblem, ShapeProblem
 from pullback.expression import Expr, Tensor, sizes_in
 from pullback.sizes import evaluate_size, shape_text, size_text
-from pullback.emit.sizes_source import size_sources
 
 
 class Backward:
@@ -26,10 +26,19 @@ class Backward:
     Raises `NameProblem`, `ShapeProblem`, `DomainProblem` or `LimitProblem` for inputs that do not fit.
     """
 
-    def __init__(self, derived: Derived, sizes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        derived: Derived,
+        sizes: Mapping[str, int] | None = None,
+        *,
+        source: Source | None = None,
+        results: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """`source` and `results` (what it returns, by key) are those of the backward pass where not given."""
         self._derived = derived
         self._sizes = dict(sizes or {})
-        self._emitted: Source = numpy_source(derived)
+        self._results = dict(results or {tensor.name: tensor for tensor in derived.wrt})
+        self._emitted: Source = source or numpy_source(derived)
         self._function = run_source(self._emitted.text, self._emitted.function)
         unknown = sorted(set(self._sizes) - set(derived.program.sizes))
         if unknown:
@@ -155,9 +164,13 @@ class Backward:
         sizes: Mapping[str, int],
         scale: float,
     ) -> NDArray[np.floating[Any]]:
-        tensor = self._derived.program.by_name[name]
-        dtype = arrays[name].dtype if name in arrays else np.float64
-        shape = arrays[name].shape if name in arrays else _concrete(tensor.shape, sizes)
+        tensor = self._results[name]
+        if tensor.name in arrays:
+            dtype, shape = arrays[name].dtype, arrays[name].shape
+        else:
+            real = [array.dtype for array in arrays.values() if array.dtype.kind == "f"]
+            dtype = np.result_type(*real) if real else np.dtype(np.float64)
+            shape = _concrete(tensor.shape, sizes)
         array = np.asarray(gradient, dtype=dtype)
         if array.shape != shape:
             array = np.broadcast_to(array, shape).copy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pullback.derivation import Derived
@@ -35,11 +35,27 @@ def numpy_source(derived: Derived, wrt: Sequence[str] | None = None) -> Source:
         what = "the program has no real input, so there is no backward pass to write"
         raise DomainProblem(what, hint="gradients are taken by real inputs, not by integers")
     lines = gradient_program(derived, [tensor.name for tensor in wanted], with_forward=True)
+    results = {tensor.name: Tensor(f"d{tensor.name}", tensor.shape) for tensor in wanted}
+    return lines_source(derived, lines, results, f"The backward pass of {_title(derived)}.")
+
+
+def lines_source(
+    derived: Derived,
+    lines: Sequence[Statement],
+    results: Mapping[str, Tensor],
+    summary: str,
+    function: str = FUNCTION,
+) -> Source:
+    """Source of a function that runs the lines and returns the tensors in `results`, in order.
+
+    The keys of `results` are what a caller asks by; `summary` is the first line of the docstring.
+    """
     parameters = _parameters(derived, lines)
-    body, helpers, hidden, uses_dtype = _body(derived, lines, parameters)
-    text = _module(derived, wanted, parameters, body, helpers, hidden, uses_dtype)
+    body, helpers, hidden = _body(derived, lines, parameters)
+    head = _head(parameters, len(results), hidden, function)
+    text = _module(head, summary, list(results.values()), parameters, body, helpers)
     names = tuple(tensor.name for tensor in parameters)
-    return Source(text, FUNCTION, names, tuple(hidden), tuple(tensor.name for tensor in wanted))
+    return Source(text, function, names, tuple(hidden), tuple(results))
 
 
 def _parameters(derived: Derived, lines: Sequence[Statement]) -> list[Tensor]:
@@ -87,8 +103,8 @@ def names_of_sizes(line: Statement) -> set[str]:
 
 def _body(
     derived: Derived, lines: Sequence[Statement], parameters: Sequence[Tensor]
-) -> tuple[list[str], list[str], list[str], bool]:
-    """The lines of the function, the helpers they call, sizes that no input shows, whether a dtype is used."""
+) -> tuple[list[str], list[str], list[str]]:
+    """The lines of the function, the helpers they call, sizes that no input shows."""
     every = {name for tensor in parameters for extent in tensor.shape for name in sizes_in(extent)}
     known = set(derived.program.sizes) | every
     transform = ToNumpy("dtype")
@@ -118,31 +134,33 @@ def _body(
         real = [tensor.name for tensor in parameters if not tensor.is_integer]
         prefix.append(f"dtype = np.result_type({', '.join(real)})" if real else "dtype = float")
     needed = sorted(helpers | {extra for name in helpers for extra in NEEDS.get(name, ())})
-    return [*prefix, *written], needed, hidden, uses_dtype
+    return [*prefix, *written], needed, hidden
 
 
-def _module(
-    derived: Derived,
-    wanted: Sequence[Tensor],
-    parameters: Sequence[Tensor],
-    body: Sequence[str],
-    helpers: Sequence[str],
-    hidden: Sequence[str],
-    uses_dtype: bool,
-) -> str:
+def _head(parameters: Sequence[Tensor], results: int, hidden: Sequence[str], function: str) -> str:
+    """The line or lines of `def`."""
     arguments = [f"{t.name}: NDArray[np.{'integer' if t.is_integer else 'floating'}]" for t in parameters]
     if hidden:
         arguments += ["*", *(f"{name}: int" for name in hidden)]
-    results = ", ".join(f"d{tensor.name}" for tensor in wanted)
     one = "NDArray[np.floating]"
-    returned = one if len(wanted) == 1 else f"tuple[{', '.join([one] * len(wanted))}]"
-    shapes = ", ".join(f"{tensor.name}: {shape_text(tensor)}" for tensor in parameters)
-    outputs = ", ".join(f"d{tensor.name}: {shape_text(tensor)}" for tensor in wanted)
-    title = _title(derived)
-    imports = ["import math", ""] if "erf" in helpers or "gelu" in helpers else []
-    head = f"def {FUNCTION}({', '.join(arguments)}) -> {returned}:"
+    returned = one if results == 1 else f"tuple[{', '.join([one] * results)}]"
+    head = f"def {function}({', '.join(arguments)}) -> {returned}:"
     if len(head) > 100:
-        head = f"def {FUNCTION}(\n    " + ",\n    ".join(arguments) + f",\n) -> {returned}:"
+        head = f"def {function}(\n    " + ",\n    ".join(arguments) + f",\n) -> {returned}:"
+    return head
+
+
+def _module(
+    head: str,
+    summary: str,
+    results: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    body: Sequence[str],
+    helpers: Sequence[str],
+) -> str:
+    shapes = ", ".join(f"{tensor.name}: {shape_text(tensor)}" for tensor in parameters)
+    outputs = ", ".join(f"{tensor.name}: {shape_text(tensor)}" for tensor in results)
+    imports = ["import math", ""] if "erf" in helpers or "gelu" in helpers else []
     lines = [
         *imports,
         "import numpy as np",
@@ -151,13 +169,13 @@ def _module(
         *(HELPERS[name] for name in helpers),
         "",
         head,
-        f'    """The backward pass of {title}.',
+        f'    """{summary}',
         "",
         f"    {shapes}",
         f"    returns {outputs}",
         '    """',
         *(f"    {line}" for line in body),
-        f"    return {results}",
+        f"    return {', '.join(tensor.name for tensor in results)}",
     ]
     return "\n".join(lines) + "\n"
 

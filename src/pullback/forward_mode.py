@@ -1,0 +1,398 @@
+"""Forward mode over a program's definitions, from the same laws: tangents, Jacobians, and through the
+gradient's own lines Hessians and Hessian-vector products.
+
+The tangent of `D[o]` is Σ over what `D` reads of ∂D[o]/∂T[t] tT[t]; a Jacobian is the tangent along one
+entry `x[j]`, with `j` left open. A Hessian is the Jacobian of the gradient: the forward definitions and
+those of the backward pass are one program, whose output is the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from pullback.derivation import Derived, derive_program
+from pullback.errors import DomainProblem, NameProblem, ShapeProblem, nearest
+from pullback.expression import (
+    Access,
+    Definition,
+    Element,
+    Equation,
+    Expr,
+    Index,
+    Tensor,
+    tensors,
+    walk,
+)
+from pullback.expression import replace as rewrite
+from pullback.formula import Spelling, Statement, index_statements, inline, statements
+from pullback.matrix import matrix_line, shape_line
+from pullback.naming import Names
+from pullback.notation import left_side, show
+from pullback.program import Program
+from pullback.publishing import Publisher, needed
+from pullback.rewriting import Section, Step
+from pullback.rulebooks.differentiation import names_in, target_indices
+from pullback.sizes import same_size, shape_text
+from pullback.structure import read_by_name, repeated_calls, structured
+from pullback.tangents import ForwardPass
+
+SYMMETRIC: Final = frozenset(("symmetric", "spd"))
+
+Kind = Literal["jacobian", "hessian", "jvp", "hvp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One derivative: the tensor that holds it, and for a Jacobian or Hessian what it is a derivative of."""
+
+    key: str  # the input or "x,x2" that a caller asks by
+    tensor: Tensor
+    outputs: int = 0  # how many of its axes are the output's (of a Hessian: the first input's)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A finished derivation of derivatives by forward mode. Everything above this floor only reads it.
+
+    `derived` is laid out as that of a backward pass: `raw` and `backward` hold the gradient's lines where
+    they are differentiated, then the tangents.
+    """
+
+    kind: Kind
+    derived: Derived
+    results: tuple[Result, ...]
+    directions: Mapping[str, str]  # input -> the input that holds its direction
+    notes: tuple[str, ...]
+
+
+# ---- the four derivatives ---------------------------------------------------------------------
+
+
+def derive_jacobian(program: Program, x: str, y: str | None = None) -> Forwarded:
+    """∂y/∂x, the axes of y first; y is the output, or another defined tensor.
+
+    Raises `NameProblem` for a name that is not an input (x) or not defined (y), `DomainProblem` for integers.
+    """
+    wrt = real_input(program, x)
+    program = _up_to(program, y)
+    output = program.definitions[-1]
+    names = Names(program)
+    suffix = _suffix(wrt, program.definitions, program)
+    spelt = lambda t: "J" if t is output.tensor else f"J_{t.name}"  # noqa: E731
+    passed = ForwardPass(
+        program.definitions, {wrt: None}, suffix, names, spelt, {output.tensor}, _taken(program)
+    )
+    passed.run()
+    made = passed.tangent_of(output.tensor, output.indices)
+    result = Result(wrt.name, made.tensor, output.tensor.rank)
+    return _finished("jacobian", program, passed, (), [result], {})
+
+
+def derive_jvp(program: Program, directions: Mapping[str, str]) -> Forwarded:
+    """The derivative of the output along a direction: `{x: v}`, where the input v holds that of x."""
+    seeds = _seeds(program, directions)
+    output = program.definitions[-1]
+    passed = _along(program, program.definitions, seeds, {output.tensor}, directions)
+    made = passed.tangent_of(output.tensor, output.indices)
+    return _finished("jvp", program, passed, (), [Result(output.tensor.name, made.tensor)], directions)
+
+
+def derive_hvp(program: Program, directions: Mapping[str, str]) -> Forwarded:
+    """The gradient's derivative along a direction, for every input that has one.
+
+    Raises `DomainProblem` where the output is no scalar.
+    """
+    _demand_scalar(program, "a Hessian-vector product")
+    seeds = _seeds(program, directions)
+    freed, gradient = _gradient(program, list(directions), list(directions))
+    free_seeds = {freed.by_name[x.name]: v for x, v in seeds.items()}
+    lines = (*gradient.program.definitions, *gradient.backward)
+    wanted = {f"d{name}": name for name in directions}
+    kept = {d.tensor for d in lines if d.tensor.name in wanted}
+    passed = _along(gradient.program, lines, free_seeds, kept, directions)
+    results = []
+    for made in [d for d in lines if d.tensor in kept]:
+        tangent = passed.tangent_of(made.tensor, made.indices)
+        results.append(Result(wanted[made.tensor.name], tangent.tensor))
+    results.sort(key=lambda result: list(directions).index(result.key))
+    return _finished("hvp", program, passed, gradient.backward, results, directions)
+
+
+def derive_hessian(program: Program, x: str, x2: str | None = None) -> Forwarded:
+    """∂²L/∂x∂x2 of a scalar output, the axes of x first.
+
+    Raises `DomainProblem` where the output is no scalar.
+    """
+    _demand_scalar(program, "a Hessian")
+    first, second = real_input(program, x), real_input(program, x2 or x)
+    freed, gradient = _gradient(program, [first.name], [second.name])
+    lines = (*gradient.program.definitions, *gradient.backward)
+    made = next(d for d in lines if d.tensor.name == f"d{first.name}")
+    names = Names(gradient.program)
+    suffix = _suffix(freed.by_name[second.name], lines, program)
+    spelt = lambda t: "H" if t is made.tensor else f"J_{t.name}"  # noqa: E731
+    seeds = {freed.by_name[second.name]: None}
+    passed = ForwardPass(lines, seeds, suffix, names, spelt, {made.tensor}, _taken(program))
+    passed.run()
+    tangent = passed.tangent_of(made.tensor, made.indices)
+    result = Result(f"{first.name},{second.name}", tangent.tensor, first.rank)
+    return _finished("hessian", program, passed, gradient.backward, [result], {})
+
+
+def real_input(program: Program, name: str) -> Tensor:
+    """The input of that name, which must hold real numbers."""
+    by_name = {tensor.name: tensor for tensor in program.inputs}
+    if name not in by_name:
+        close = nearest(name, by_name)
+        hint = f"the inputs are {', '.join(by_name)}" + (f"; did you mean {close}?" if close else "")
+        raise NameProblem(f"{name} is not an input of the program", hint=hint)
+    if by_name[name].is_integer:
+        what = f"{name} holds integers, and nothing has a derivative with respect to integers"
+        raise DomainProblem(what, hint="differentiate by a real input")
+    return by_name[name]
+
+
+def _up_to(program: Program, y: str | None) -> Program:
+    """The program whose output is y."""
+    if y is None or y == program.output.name:
+        return program
+    own = [d.tensor.name for d in program.definitions if d.source]
+    for k, definition in enumerate(program.definitions):
+        if definition.tensor.name == y and definition.source:
+            return replace(program, definitions=program.definitions[: k + 1])
+    raise NameProblem(f"{y} is not defined in the program", hint=f"its definitions are {', '.join(own)}")
+
+
+def _demand_scalar(program: Program, what: str) -> None:
+    if program.output.rank:
+        name, shape = program.output.name, shape_text(program.output.shape)
+        raise DomainProblem(
+            f"{what} is of a scalar, and {name} has the shape {shape}",
+            hint=f"add a line that makes it one, such as L = sum({name}), or ask for a Jacobian",
+        )
+
+
+def _seeds(program: Program, directions: Mapping[str, str]) -> dict[Tensor, Tensor]:
+    """Each input with the input that holds its direction, of the same shape."""
+    if not directions:
+        raise NameProblem("no direction is given", hint='{"x": "v"}, where v is a declared input')
+    result = {}
+    for name, held in directions.items():
+        x = real_input(program, name)
+        v = next((tensor for tensor in program.inputs if tensor.name == held), None)
+        if v is None:
+            what = f"{held} is not an input of the program, and so holds no direction"
+            raise NameProblem(what, hint=f"declare {held}: [{', '.join(_shape(x))}]")
+        same = v.rank == x.rank and all(same_size(a, b) for a, b in zip(v.shape, x.shape, strict=True))
+        if v.is_integer or not same:
+            shapes = f"the shape {shape_text(v.shape)}, and {name} has {shape_text(x.shape)}"
+            what = f"the direction {held} has {shapes}"
+            raise ShapeProblem(what, hint="a direction has the shape of its input, and holds real numbers")
+        result[x] = v
+    return result
+
+
+def _shape(tensor: Tensor) -> list[str]:
+    return [shape_text((extent,)).strip("[](),") for extent in tensor.shape]
+
+
+def _taken(program: Program) -> set[str]:
+    """Names that no index may have."""
+    return {*program.by_name, *program.sizes, "pi"}
+
+
+def _suffix(x: Tensor, definitions: Sequence[Definition], program: Program) -> tuple[Index, ...]:
+    """Indices of the entry that changes: none is used in a definition."""
+    avoid = _taken(program)
+    for definition in definitions:
+        avoid |= names_in(definition.body) | {index.name for index in definition.indices}
+    return target_indices(x, avoid)
+
+
+def _along(
+    program: Program,
+    definitions: Sequence[Definition],
+    seeds: Mapping[Tensor, Tensor | None] | Mapping[Tensor, Tensor],
+    kept: Collection[Tensor],
+    directions: Mapping[str, str],
+) -> ForwardPass:
+    names = Names(program)
+    passed = ForwardPass(
+        definitions, dict(seeds), (), names, lambda t: f"t{t.name}", kept, _taken(program)
+    )
+    passed.run()
+    return passed
+
+
+def _gradient(program: Program, wrt: Sequence[str], by: Sequence[str]) -> tuple[Program, Derived]:
+    """The published gradient, derived without the symmetry of what it is differentiated by.
+
+    Symmetry may turn `A.T` into `A`: equal there, with another derivative, as entries are independent.
+    """
+    free: dict[Tensor, Tensor] = {}
+    for tensor in program.inputs:
+        if tensor.name in by and tensor.facts & SYMMETRIC and not _needs_symmetry(program):
+            free[tensor] = Tensor(tensor.name, tensor.shape, None, tensor.facts - SYMMETRIC | {"invertible"})
+    if free:
+        definitions = tuple(replace(d, body=_with(d.body, free)) for d in program.definitions)
+        program = replace(
+            program, inputs=tuple(free.get(t, t) for t in program.inputs), definitions=definitions
+        )
+    derived = derive_program(program, wrt)
+    return derived.program, derived
+
+
+def _needs_symmetry(program: Program) -> bool:
+    """Whether an operator has a meaning for symmetric matrices alone."""
+    nodes = (node for definition in program.definitions for node in walk(definition.body))
+    return any(isinstance(node, Element) and node.operator == "cholesky" for node in nodes)
+
+
+def _with(e: Expr, other: Mapping[Tensor, Tensor]) -> Expr:
+    """The same reading other tensors."""
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Access) and node.tensor in other:
+            return Access(other[node.tensor], node.slots)
+        return None
+
+    return rewrite(e, change)
+
+
+# ---- publishing and layout -----------------------------------------------------------------------
+
+
+def _finished(
+    kind: Kind,
+    program: Program,
+    passed: ForwardPass,
+    gradient: Sequence[Definition],
+    results: Sequence[Result],
+    directions: Mapping[str, str],
+) -> Forwarded:
+    """The tangents in the form people publish, laid out as a derivation."""
+    own = program.by_name
+    back = {t: own[t.name] for t in _every_tensor(passed) if own.get(t.name, t) is not t}
+    gradient = [replace(d, body=_with(d.body, back)) for d in gradient]
+    raw = [*gradient, *(replace(d, body=_with(d.body, back)) for d in passed.raw)]
+    wanted = [result.tensor.name for result in results]
+    publisher = Publisher(program, None, raw, wanted)
+    for made in gradient:
+        publisher.known[made.tensor.name] = made
+    published = {d.tensor.name: d for d in gradient}
+    for made in raw[len(gradient) :]:
+        published[made.tensor.name] = publisher.publish(made)
+    backward = needed(published, wanted)
+    calls = repeated_calls(backward, passed.names)
+    if calls:
+        raw = [*calls, *raw]
+        backward = [*calls, *(_named_calls(made, calls, publisher.steps) for made in backward)]
+        published |= {made.tensor.name: made for made in backward}
+    every = [*program.definitions, *backward]
+    lines = {d.tensor.name: line for d in every if (line := matrix_line(d)) is not None}
+    kept = {d.tensor.name for d in backward}
+    steps = {n: s for n, s in publisher.steps.items() if n in kept}
+    sections = _with_published(passed, steps, published, lines, wanted)
+    derived = Derived(program, None, (), tuple(sections), (), tuple(backward), lines, (), tuple(raw))
+    return Forwarded(kind, derived, tuple(results), dict(directions), _notes(kind, program, results))
+
+
+def _named_calls(
+    made: Definition, calls: Sequence[Definition], steps: dict[str, list[Step]]
+) -> Definition:
+    """A definition that reads function values by name, with the step that says so."""
+    new = read_by_name(made, calls)
+    if new.body is not made.body:
+        left = left_side(made)
+        note = "computed once: " + ", ".join(f"{show(c.body)} as {c.tensor}" for c in calls)
+        step = Step("write out", Equation(left, made.body), Equation(left, new.body), note)
+        steps.setdefault(made.tensor.name, []).append(step)
+    return new
+
+
+def _every_tensor(passed: ForwardPass) -> set[Tensor]:
+    return {tensor for d in (*passed.definitions, *passed.raw) for tensor in (*tensors(d.body), d.tensor)}
+
+
+def _with_published(
+    passed: ForwardPass,
+    published_steps: Mapping[str, Sequence[Step]],
+    published: Mapping[str, Definition],
+    lines: Mapping[str, object],
+    wanted: Sequence[str],
+) -> list[Section]:
+    """The sections, each tangent's last one with its published form and its matrix form."""
+    last = {section.definition.tensor: k for k, section in enumerate(passed.sections)}
+    sections = list(passed.sections)
+    for tensor, k in last.items():
+        tangent = passed.tangents.get(tensor)
+        if tangent is None:
+            continue
+        more = list(published_steps.get(tangent.name, ()))
+        made = published[tangent.name]
+        line = matrix_line(made) if tangent.name in wanted or tangent.name in lines else None
+        if line is not None:
+            more.append(Step("matrix form", Equation(left_side(made), made.body), line))
+            more.append(Step("shape", line, shape_line(line, made)))
+        sections[k] = replace(sections[k], steps=(*sections[k].steps, *more))
+    return sections
+
+
+def _notes(kind: Kind, program: Program, results: Sequence[Result]) -> tuple[str, ...]:
+    """The conventions that a reader must know."""
+    named = {name for result in results for name in result.key.split(",")}
+    if kind == "jvp":
+        named = {tensor.name for tensor in program.inputs}
+    found = []
+    for tensor in program.inputs:
+        if tensor.name in named and tensor.facts & SYMMETRIC:
+            found.append(
+                f"{tensor.name} is symmetric, and its entries are treated as independent: "
+                f"{tensor.name}[i,j] changes alone, not together with {tensor.name}[j,i]"
+            )
+    return tuple(found)
+
+
+# ---- the lines of a result -----------------------------------------------------------------------
+
+
+def result_program(
+    forwarded: Forwarded,
+    results: Collection[str] | None = None,
+    *,
+    with_forward: bool = False,
+    dense: bool = False,
+) -> tuple[Statement, ...]:
+    """The statements that compute the results (names of their tensors; all by default), in order.
+
+    A derivative of more than two axes is written in index notation, where its brackets show the structure,
+    with `dense` in matrix notation where that exists.
+    """
+    derived = forwarded.derived
+    every = {result.tensor.name: result for result in forwarded.results}
+    wanted = list(results if results is not None else every)
+    made: dict[str, Definition] = {}
+    for definition in derived.program.definitions:
+        if with_forward or not definition.source:
+            made[definition.tensor.name] = definition
+    for definition in derived.backward:
+        made[definition.tensor.name] = definition
+    spelling = Spelling(derived)
+    lines: list[Statement] = []
+    for definition in needed(made, wanted):
+        name = definition.tensor.name
+        line = derived.lines.get(name)
+        shown = name in every and not dense and forwarded.kind in ("jacobian", "hessian")
+        if shown and definition.tensor.rank > 2 and not _reads_operators(definition):
+            lines += index_statements(definition, spelling)
+        else:
+            line = (structured(definition) if shown else None) or line
+            lines += statements(definition, line, spelling)
+    own = {d.tensor.name for d in derived.program.definitions if d.source}
+    return inline(lines, set(wanted) | own)
+
+
+def _reads_operators(definition: Definition) -> bool:
+    return any(isinstance(node, Element) for node in walk(definition.body))

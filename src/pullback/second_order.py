@@ -1,0 +1,216 @@
+"""Jacobians, tangents, Hessians and Hessian-vector products in the user's hand.
+
+A `Differential` is printed as a program of the language, knows its checked steps, and runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from pullback.backward import Backward
+from pullback.derivation import Report
+from pullback.emit.numpy_source import lines_source
+from pullback.errors import DomainProblem, NameProblem
+from pullback.expression import Expr, Tensor
+from pullback.forward_mode import (
+    Forwarded,
+    Kind,
+    derive_hessian,
+    derive_hvp,
+    derive_jacobian,
+    derive_jvp,
+    result_program,
+)
+from pullback.notation import show_equation
+from pullback.program import Program
+from pullback.rewriting import Line, MatrixLine, ShapeLine, Step
+from pullback.sizes import shape_text
+from pullback.structure import kronecker
+from pullback.verify.second_order import CheckedForward, check_forwarded
+
+Shape = tuple[Expr, ...]
+
+
+class Differential:
+    """A Jacobian, a JVP, a Hessian or a Hessian-vector product of one program.
+
+    `str()` is a program whose last line is `J = …`, `H = …`, `tY = …` (the tangent of Y) or, for a
+    Hessian-vector product, `tdX = …` (the tangent of the gradient dX), one for each input with a direction.
+    Called with the inputs (a dict of arrays) it gives the array: a Jacobian has the output's axes first, a
+    Hessian those of the first input; a Hessian-vector product gives a dict, input -> array.
+    """
+
+    def __init__(self, unchecked: Forwarded) -> None:
+        self._unchecked = unchecked
+
+    @cached_property
+    def _checked(self) -> CheckedForward:
+        return check_forwarded(self._unchecked)
+
+    @property
+    def kind(self) -> Kind:
+        return self._unchecked.kind
+
+    @property
+    def program(self) -> Program:
+        return self._unchecked.derived.program
+
+    @property
+    def forwarded(self) -> Forwarded:
+        """The finished derivation as data, each step with its status."""
+        return self._checked.forwarded
+
+    @property
+    def report(self) -> Report:
+        """What the checks found."""
+        return self._checked.report
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Conventions that the result follows, and the kinks that take part."""
+        return self._unchecked.notes
+
+    @property
+    def steps(self) -> list[Step]:
+        """Every recorded step, in the order of the definitions."""
+        return [step for section in self.forwarded.derived.sections for step in section.steps]
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(str(line) for line in result_program(self.forwarded))
+
+    @cached_property
+    def formulas(self) -> dict[str, str]:
+        """Each result by itself: input (of a Hessian "x,x2", of a JVP the output) -> program text."""
+        return {
+            result.key: "\n".join(str(line) for line in result_program(self.forwarded, [result.tensor.name]))
+            for result in self._unchecked.results
+        }
+
+    @property
+    def shape(self) -> Shape:
+        """The axes of the (first) result."""
+        return self._unchecked.results[0].tensor.shape
+
+    @cached_property
+    def dense(self) -> str:
+        """The same in matrix notation, with every zero computed, where that exists; else as it is."""
+        return "\n".join(str(line) for line in result_program(self.forwarded, dense=True))
+
+    @cached_property
+    def kronecker(self) -> str | None:
+        """A matrix by a matrix as one matrix over flattened entries: `kron(A.T @ A, eye(M))`.
+
+        Both are flattened row by row, as `reshape` does. None where the result is no Kronecker product.
+        """
+        (result, *_) = self._unchecked.results
+        made = next(d for d in self.forwarded.derived.backward if d.tensor is result.tensor)
+        return kronecker(made, result.outputs)
+
+    def __str__(self) -> str:
+        return "\n".join([*(f"# {note}" for note in self.notes), *self.lines])
+
+    def __repr__(self) -> str:
+        return "; ".join(self.lines)
+
+    def text(self) -> str:
+        """The derivation for a terminal: every step with its status, then the result."""
+        rows = []
+        for section in self.forwarded.derived.sections:
+            rows.append(f"{section.definition.tensor} by {section.operand}")
+            for step in section.steps:
+                rows.append(f"  {step.rule + ':':<18}{_line(step.after)}   [{step.status}]")
+        shown = [*rows, "", *(f"# {note}" for note in self.notes), *self.lines]
+        if self.kronecker is not None:
+            shown.append(f"# flattened row by row: {self.kronecker}")
+        return "\n".join(shown)
+
+    def emit(self, target: str = "numpy") -> str:
+        """Source code of a function that computes it."""
+        return self.compile(target).source
+
+    def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Compiled:
+        """A function of the inputs. `sizes` gives sizes that no input shows."""
+        if backend != "numpy":
+            raise NameProblem(f"there is no backend {backend}", hint="the backends are: numpy")
+        return Compiled(self.forwarded, sizes)
+
+    @cached_property
+    def _function(self) -> Compiled:
+        return self.compile()
+
+    def __call__(self, inputs: Mapping[str, ArrayLike]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+        return self._function(inputs)
+
+
+def _line(line: Line) -> str:
+    match line:
+        case MatrixLine():
+            return str(line)
+        case ShapeLine():
+            return f"{line.target}: {shape_text(line.result)}"
+    return show_equation(line)
+
+
+class Compiled:
+    """`compiled(inputs)` gives the array, of a Hessian-vector product a dict; `source` is the code that runs.
+
+    Raises `NameProblem`, `ShapeProblem`, `DomainProblem` or `LimitProblem` for inputs that do not fit.
+    """
+
+    def __init__(self, forwarded: Forwarded, sizes: Mapping[str, int] | None = None) -> None:
+        self._many = forwarded.kind == "hvp"
+        results: dict[str, Tensor] = {result.key: result.tensor for result in forwarded.results}
+        if not forwarded.derived.program.inputs:
+            raise DomainProblem("the program has no input, so there is nothing to differentiate by")
+        lines = result_program(forwarded, with_forward=True, dense=True)
+        source = lines_source(forwarded.derived, lines, results, _summary(forwarded), forwarded.kind)
+        self._run = Backward(forwarded.derived, sizes, source=source, results=results)
+
+    @property
+    def source(self) -> str:
+        """The module's text."""
+        return self._run.source
+
+    def __call__(self, inputs: Mapping[str, ArrayLike]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+        found = self._run(inputs)
+        return found if self._many else next(iter(found.values()))
+
+
+def _summary(forwarded: Forwarded) -> str:
+    output = forwarded.derived.program.output.name
+    keys = [result.key for result in forwarded.results]
+    along = ", ".join(f"{x} along {v}" for x, v in forwarded.directions.items())
+    match forwarded.kind:
+        case "jacobian":
+            return f"The Jacobian of {output} by {keys[0]}."
+        case "hessian":
+            return f"The Hessian of {output} by {' and '.join(keys[0].split(','))}."
+        case "jvp":
+            return f"The derivative of {output}: {along}."
+        case "hvp":
+            return f"Hessian-vector products of {output}: {along}."
+
+
+def jacobian(program: Program, x: str, y: str | None = None) -> Differential:
+    """∂y/∂x, the axes of y (default: the output) first."""
+    return Differential(derive_jacobian(program, x, y))
+
+
+def hessian(program: Program, x: str, x2: str | None = None) -> Differential:
+    """∂²L/∂x∂x2 of a scalar output, the axes of x first; x2 defaults to x."""
+    return Differential(derive_hessian(program, x, x2))
+
+
+def jvp(program: Program, directions: Mapping[str, str]) -> Differential:
+    """The derivative of the output along a direction: `{"x": "v"}`, where the input v holds it."""
+    return Differential(derive_jvp(program, directions))
+
+
+def hvp(program: Program, directions: Mapping[str, str]) -> Differential:
+    """Products of the Hessian of a scalar output with a direction, `{"x": "v"}`: the input v holds it."""
+    return Differential(derive_hvp(program, directions))

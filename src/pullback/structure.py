@@ -1,0 +1,293 @@
+"""The structure of a Jacobian or Hessian, kept in sight: `diag`, `X.T @ diag(s) @ X`, Kronecker products.
+
+What is shown here is a way to write the same equation; what runs may be written otherwise.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pullback.affine import same
+from pullback.cost import tokens
+from pullback.expression import (
+    ONE,
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Definition,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Sum,
+    Tensor,
+    add,
+    children,
+    free,
+    mul,
+    total,
+    walk,
+)
+from pullback.expression import replace as rewrite
+from pullback.matrix import matrix_line
+from pullback.naming import Names
+from pullback.rewriting import MatrixLine
+from pullback.rulebooks.normal import TooManyTerms, expand
+
+
+def structured(definition: Definition) -> MatrixLine | None:
+    """The line that shows the structure of a square result, None where the plain matrix line shows it."""
+    if len(definition.indices) != 2:
+        return None
+    plain = matrix_line(definition)
+    for written in (_congruences(definition), _expanded(definition, plain)):
+        if written is not None:
+            return MatrixLine(definition.tensor.name, written)
+    return None
+
+
+def _expanded(definition: Definition, plain: MatrixLine | None) -> str | None:
+    """Brackets multiplied out, where that is no longer: `diag(y) - outer(y, y)`."""
+    try:
+        terms = expand(definition.body, lambda e: not _has_delta(e))
+    except TooManyTerms:
+        return None
+    body = add(*(term.expression() for term in terms))
+    line = matrix_line(Definition(definition.tensor, definition.indices, body))
+    if line is None or (plain is not None and tokens(line.text) >= tokens(plain.text)):
+        return None
+    return line.text
+
+
+def _has_delta(e: Expr) -> bool:
+    return any(isinstance(node, Bracket) for node in walk(e))
+
+
+# ---- congruences ----------------------------------------------------------------------------
+
+
+def _congruences(definition: Definition) -> str | None:
+    """Every term Σ_n A[n,i] s[n] B[n,j] as `A.T @ diag(s) @ B`; None where no term is one."""
+    terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
+    texts: list[str] = []
+    found = False
+    for term in terms:
+        text = _congruence(term, definition.indices)
+        found = found or text is not None
+        if text is None:
+            text = _text(term, definition.indices)
+        if text is None:
+            return None
+        texts.append(text)
+    if not found:
+        return None
+    return _joined(texts)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    result = texts[0]
+    for text in texts[1:]:
+        result += f" - {text[1:]}" if text.startswith("-") else f" + {text}"
+    return result
+
+
+def _congruence(term: Expr, indices: tuple[Index, ...]) -> str | None:
+    scale, core = _scaled(term)
+    if not (isinstance(core, Sum) and len(core.indices) == 1):
+        return None
+    (n,) = core.indices
+    i, j = indices
+    groups = _grouped(core.body, ({i, n}, {n, j}, {n}))
+    if groups is None or any(group is ONE for group in groups[:3]):
+        return None
+    left, right, weight, number = groups
+    inner = (Index("n_", n.extent),) if n in indices else (n,)
+    texts = [_text(left, (i, *inner)), _text(weight, inner), _text(right, (*inner, j))]
+    if any(text is None for text in texts):
+        return None
+    a, s, b = (text or "" for text in texts)
+    product = f"{_tight(a)} @ diag({s}) @ {_tight(b)}"
+    number = mul(scale, number)
+    if number is ONE:
+        return product
+    if number is Num(-ONE.value):
+        return "-" + product
+    factor = _text(number, ())
+    return None if factor is None else f"{_tight(factor)} * ({product})"
+
+
+def _scaled(term: Expr) -> tuple[Expr, Expr]:
+    """The factors without indices in front of a sum, and the sum."""
+    if not isinstance(term, Mul):
+        return ONE, term
+    outer = [factor for factor in term.factors if not free(factor)]
+    return mul(*outer), mul(*(factor for factor in term.factors if free(factor)))
+
+
+def _grouped(body: Expr, kinds: Sequence[set[Index]]) -> list[Expr] | None:
+    """The factors by the indices that they have: one product for each kind, then those without any."""
+    factors = body.factors if isinstance(body, Mul) else (body,)
+    found: list[list[Expr]] = [[] for _ in range(len(kinds) + 1)]
+    for factor in factors:
+        here = set(free(factor))
+        place = next((k for k, kind in enumerate(kinds) if here == kind), None)
+        if place is None and here:
+            place = next((k for k, kind in enumerate(kinds) if here <= kind), None)
+        if place is None:
+            if here:
+                return None
+            place = len(kinds)
+        found[place].append(factor)
+    return [mul(*group) for group in found]
+
+
+def _text(e: Expr, indices: tuple[Index, ...]) -> str | None:
+    """An expression in matrix notation."""
+    line = matrix_line(Definition(Tensor("_", tuple(i.extent for i in indices)), indices, e))
+    return None if line is None else line.text
+
+
+def _tight(text: str) -> str:
+    """In parentheses where a product around it would bind tighter."""
+    node = ast.parse(text, mode="eval").body
+    loose = isinstance(node, ast.BinOp | ast.UnaryOp | ast.Compare) and not (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)
+    )
+    return f"({text})" if loose else text
+
+
+# ---- Kronecker products -----------------------------------------------------------------------
+
+
+def kronecker(definition: Definition, outputs: int) -> str | None:
+    """A derivative of a matrix by a matrix as one matrix over entries that are flattened row by row.
+
+    Each term f[i,k] g[j,l] of D[i,j,k,l] is `kron(f, g)`. None where a term is none.
+    """
+    if len(definition.indices) != 4 or outputs != 2:
+        return None
+    try:
+        terms = [term.expression() for term in expand(definition.body, lambda e: not _has_delta(e))]
+    except TooManyTerms:
+        return None
+    texts = []
+    for term in terms:
+        text = _kron(term, definition.indices)
+        if text is None:
+            return None
+        texts.append(text)
+    return _joined(texts) if texts else None
+
+
+def _kron(term: Expr, indices: tuple[Index, ...]) -> str | None:
+    i, j, k, l = indices
+    scale, core = _scaled(term)
+    bound = core.indices if isinstance(core, Sum) else ()
+    body = core.body if isinstance(core, Sum) else core
+    first: list[Expr] = []
+    second: list[Expr] = []
+    for factors, labels in _connected(body, bound):
+        outer = labels - set(bound)
+        if outer <= {i, k} and outer:
+            first += factors
+        elif outer <= {j, l} and outer:
+            second += factors
+        else:
+            return None
+    f = _text(_summed(first, bound), (i, k))
+    g = _text(_summed(second, bound), (j, l))
+    if not first or not second or f is None or g is None:
+        return None
+    product = f"kron({f}, {g})"
+    if scale is ONE:
+        return product
+    if scale is Num(-ONE.value):
+        return "-" + product
+    number = _text(scale, ())
+    return None if number is None else f"{_tight(number)} * {product}"
+
+
+def _summed(factors: Sequence[Expr], bound: Sequence[Index]) -> Expr:
+    here: set[Index] = set().union(*(free(factor) for factor in factors)) if factors else set()
+    return total([index for index in bound if index in here], mul(*factors))
+
+
+def _connected(body: Expr, bound: Iterable[Index]) -> list[tuple[list[Expr], set[Index]]]:
+    """The factors in groups that share bound indices."""
+    inside = set(bound)
+    groups: list[tuple[list[Expr], set[Index]]] = []
+    for factor in body.factors if isinstance(body, Mul) else (body,):
+        members, labels = [factor], set(free(factor))
+        rest = []
+        for other in groups:
+            if other[1] & labels & inside:
+                members, labels = [*other[0], *members], labels | other[1]
+            else:
+                rest.append(other)
+        groups = [*rest, (members, labels)]
+    return groups
+
+
+# ---- values of functions that are read more than once ------------------------------------------------
+
+STEMS: Final = {"sigmoid": "s", "exp": "e", "tanh": "t", "log": "l", "sign": "s"}
+
+
+def repeated_calls(definitions: Sequence[Definition], names: Names) -> list[Definition]:
+    """A definition for each function of a whole tensor that the given ones compute more than once."""
+    found: dict[tuple[str, str], tuple[Call, int]] = {}
+    for definition in definitions:
+        for call in _occurrences(definition.body):
+            key = _call_key(call)
+            before = found.get(key)
+            found[key] = (call, 1) if before is None else (before[0], before[1] + 1)
+    made = []
+    for call, count in found.values():
+        (argument,) = call.arguments
+        if count > 1 and isinstance(argument, Access):
+            indices = tuple(slot for slot in argument.slots if isinstance(slot, Index))
+            name = names.new(STEMS.get(call.function, call.function[0]))
+            made.append(Definition(Tensor(name, argument.tensor.shape), indices, call))
+    return made
+
+
+def read_by_name(definition: Definition, calls: Sequence[Definition]) -> Definition:
+    """The definition with the functions that `calls` define read from there."""
+    tensors = {_call_key(call.body): call.tensor for call in calls}
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Call) and _is_whole(node) and _call_key(node) in tensors:
+            return Access(tensors[_call_key(node)], children(node.arguments[0]))
+        return None
+
+    return replace(definition, body=rewrite(definition.body, change))
+
+
+def _occurrences(e: Expr) -> Iterator[Call]:
+    """Every place where a function of an entry is read, repeated ones as often as they stand there."""
+    if isinstance(e, Call) and _is_whole(e):
+        yield e
+    for child in children(e):
+        yield from _occurrences(child)
+
+
+def _is_whole(call: Call) -> bool:
+    """Whether the argument runs over a whole tensor of reals, so that the values have its shape."""
+    match call.arguments:
+        case (Access(tensor, slots),) if slots and not tensor.is_integer:
+            axes = [slot for slot in slots if isinstance(slot, Index)]
+            distinct = len(set(axes)) == len(slots)
+            return distinct and all(same(i.extent, n) for i, n in zip(axes, tensor.shape, strict=True))
+    return False
+
+
+def _call_key(e: Expr) -> tuple[str, str]:
+    """The function and the tensor that it is taken of."""
+    match e:
+        case Call(function, (Access(tensor, _),)):
+            return function, tensor.name
+    raise TypeError(type(e).__name__)
