@@ -24,7 +24,16 @@ FLOORS: dict[int, tuple[str, ...]] = {
     8: ("claiming.py", "second_order.py", "api.py", "showing.py"),
     7: ("backward.py", "verify/"),
     6: ("render/", "emit/"),
-    5: ("cost.py", "publishing.py", "derivation.py", "formula.py", "structure.py", "tangents.py", "forward_mode.py"),
+    5: (
+        "cost.py",
+        "publishing.py",
+        "stabilising.py",
+        "derivation.py",
+        "formula.py",
+        "structure.py",
+        "tangents.py",
+        "forward_mode.py",
+    ),
     4: ("reading/", "rulebooks/", "matrix/", "evaluator/"),
     3: (
         "functions.py",

@@ -28,6 +28,7 @@ from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
+from pullback.stabilising import stabilise
 from pullback.rulebooks.symmetry import mirrors, with_symmetry
 
 
@@ -55,6 +56,7 @@ class Derived:
     lines: Mapping[str, MatrixLine]  # the matrix form of forward and backward definitions, where there is one
     conventions: tuple[str, ...] = ()  # the kinks that take part, and what is assumed there
     raw: tuple[Definition, ...] = ()  # the gradients as reverse mode gives them, before they are published
+    rewrites: tuple[Step, ...] = ()  # the forward definitions that were brought into a stable form beforehand
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
 
     Raises `NameProblem` for a name that is no input, `DomainProblem` for an integer input.
     """
-    program = with_symmetry(program)
+    program, rewrites = stabilise(with_symmetry(program))
     wanted = chosen(program, wrt)
     passed = BackwardPass(program, wanted)
     publisher = Publisher(program, passed.upstream, passed.raw, [f"d{tensor.name}" for tensor in wanted])
@@ -96,6 +98,7 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
         lines,
         _conventions(program),
         tuple(passed.raw),
+        rewrites,
     )
 
 

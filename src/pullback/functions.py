@@ -102,6 +102,14 @@ _ROWS: Final = (
         domain=(-0.9, 3.0),
     ),
     Function(
+        "expm1",
+        "exp(x) - 1",
+        (lambda x, y: call("exp", x),),
+        "exp(x)",
+        latex=r"\operatorname{expm1}",
+        numpy="np.expm1({0})",
+    ),
+    Function(
         "tanh",
         "(exp(x) - exp(-x)) / (exp(x) + exp(-x))",
         (lambda x, y: add(ONE, neg(power(y, TWO))),),
@@ -181,6 +189,17 @@ _ROWS: Final = (
         "-sin(x)",
         latex=r"\cos",
         numpy="np.cos({0})",
+    ),
+    Function(
+        "logaddexp",
+        "log(exp(a) + exp(b))",
+        (
+            lambda a, b, y: call("sigmoid", add(a, neg(b))),
+            lambda a, b, y: call("sigmoid", add(b, neg(a))),
+        ),
+        "sigmoid(a - b), sigmoid(b - a)",
+        latex=r"\operatorname{logaddexp}",
+        numpy="np.logaddexp({0}, {1})",
     ),
     Function(
         "maximum",

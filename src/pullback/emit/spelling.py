@@ -7,7 +7,8 @@ from typing import Final
 
 # Functions that are one call of NumPy with the same arguments.
 SAME: Final = {
-    "exp": "exp", "log": "log", "log1p": "log1p", "sqrt": "sqrt", "tanh": "tanh", "sin": "sin", "cos": "cos",
+    "exp": "exp", "log": "log", "log1p": "log1p", "expm1": "expm1", "logaddexp": "logaddexp", "sqrt": "sqrt",
+    "tanh": "tanh", "sin": "sin", "cos": "cos",
     "abs": "abs", "sign": "sign", "maximum": "maximum", "minimum": "minimum", "where": "where",
     "outer": "outer", "diag": "diag", "trace": "trace", "tril": "tril", "triu": "triu", "kron": "kron",
     "cumsum": "cumsum", "take": "take", "sum": "sum", "mean": "mean", "max": "max", "min": "min",

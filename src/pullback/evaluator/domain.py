@@ -156,6 +156,12 @@ class Domain(ABC, Generic[V]):
     def log1p(self, a: V) -> V:
         return self.log(self.add(self.number(Fraction(1)), a))
 
+    def expm1(self, a: V) -> V:
+        return self.sub(self.exp(a), self.number(Fraction(1)))
+
+    def logaddexp(self, a: V, b: V) -> V:
+        return self.log(self.add(self.exp(a), self.exp(b)))
+
     def sigmoid(self, a: V) -> V:
         return self.reciprocal(self.add(self.number(Fraction(1)), self.exp(self.neg(a))))
 
@@ -192,6 +198,16 @@ class Domain(ABC, Generic[V]):
 
     def log_softmax(self, a: V, count: int) -> V:
         return self.sub(a, self.widen(self.logsumexp(a, count), count))
+
+    def weighted_logsumexp(self, a: V, w: V, count: int) -> V:
+        return self.log(self.total(self.mul(w, self.exp(a)), count))
+
+    def weighted_softmax(self, a: V, w: V, count: int) -> V:
+        e = self.mul(w, self.exp(a))
+        return self.mul(e, self.widen(self.reciprocal(self.total(e, count)), count))
+
+    def norm(self, a: V, count: int) -> V:
+        return self.power(self.total(self.mul(a, a), count), HALF)
 
     def widen(self, a: V, count: int) -> V:
         """`a` with `count` further last axes of size 1."""

@@ -88,6 +88,12 @@ def _apply(domain: Domain[V], operator: str, arguments: list[V], first: int, las
             return domain.log_softmax(x, first)
         case "logsumexp":
             return domain.logsumexp(x, first)
+        case "weighted_softmax":
+            return domain.weighted_softmax(x, arguments[1], first)
+        case "weighted_logsumexp":
+            return domain.weighted_logsumexp(x, arguments[1], first)
+        case "norm":
+            return domain.norm(x, first)
         case "max":
             return domain.extreme(x, first, ">")
         case "min":

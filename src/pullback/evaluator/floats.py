@@ -81,6 +81,12 @@ class Float64(Domain[Floats]):
     def log1p(self, a: Floats) -> Floats:
         return array(np.log1p(a))
 
+    def expm1(self, a: Floats) -> Floats:
+        return array(np.expm1(a))
+
+    def logaddexp(self, a: Floats, b: Floats) -> Floats:
+        return array(np.logaddexp(a, b))
+
     def sin(self, a: Floats) -> Floats:
         return array(np.sin(a))
 

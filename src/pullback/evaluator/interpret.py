@@ -53,9 +53,9 @@ from pullback.limits import demand
 V = TypeVar("V")
 
 UNARY = frozenset(
-    ["exp", "log", "log1p", "tanh", "sigmoid", "relu", "softplus", "gelu", "erf", "abs", "sign", "sin", "cos"]
+    "exp log log1p expm1 tanh sigmoid relu softplus gelu erf abs sign sin cos".split()
 )
-BINARY = frozenset(("maximum", "minimum"))
+BINARY = frozenset(("maximum", "minimum", "logaddexp"))
 
 
 class Interpreter(Arithmetic, Generic[V]):

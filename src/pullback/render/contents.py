@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from pullback.derivation import Derived, Report
@@ -75,6 +76,7 @@ def contents(
     if steps == "none":
         blocks += _costs(derived, sizes)
     else:
+        blocks += _rewrites(derived)
         blocks += _sections(derived, steps, sizes)
     if sizes:
         blocks += _walkthrough(derived, sizes)
@@ -96,7 +98,7 @@ def _opening(derived: Derived) -> list[Block]:
     lines = _source_lines(derived)
     short = len(lines) == 1 and len(lines[0]) <= LONGEST_TITLE
     title: Words = ("Backward pass of ", Source(lines[0])) if short else ("Backward pass",)
-    rows = tuple(Row(line_of(d.source.strip(), {d.tensor.name: d})) for d in written(program))
+    rows = tuple(Row(line_of(d.source.strip(), {d.tensor.name: d})) for d in _as_written(derived))
     blocks: list[Block] = [Heading(1, title), Program(lines, rows, given=True), Paragraph(_shapes(derived))]
     if derived.upstream is not None:
         gradient = Equation(whole(derived.upstream.name), Partial(whole("L"), whole(program.output.name)))
@@ -118,6 +120,12 @@ def _source_lines(derived: Derived) -> tuple[str, ...]:
 def written(program: ForwardProgram) -> list[Definition]:
     """The definitions that stand in the program; the reader's own have no source."""
     return [d for d in program.definitions if d.source.strip()]
+
+
+def _as_written(derived: Derived) -> list[Definition]:
+    """The definitions as they stood before they were rewritten for stability."""
+    before = {s.before.left: s.before.right for s in derived.rewrites if isinstance(s.before, Equation)}
+    return [replace(d, body=before.get(left_side(d), d.body)) for d in written(derived.program)]
 
 
 def line_of(line: str, definitions: Mapping[str, Definition]) -> Equation | MatrixLine:
@@ -168,6 +176,17 @@ def _costs(derived: Derived, sizes: Mapping[str, int] | None) -> list[Block]:
 
 
 # ---- the steps ------------------------------------------------------------------------------
+
+
+def _rewrites(derived: Derived) -> list[Block]:
+    """The forward lines that were brought into a stable form before anything was differentiated."""
+    if not derived.rewrites:
+        return []
+    blocks: list[Block] = [Heading(2, ("Rewritten for stability",))]
+    for step in derived.rewrites:
+        title = "The same value, in a form that does not overflow"
+        blocks.append(Chain(title, (Row(step.before), Row(step.after, step.note, step.status))))
+    return blocks
 
 
 def _sections(derived: Derived, steps: Detail, sizes: Mapping[str, int] | None) -> list[Block]:

@@ -264,11 +264,24 @@ def central_difference(
     return float(np.abs(found - numeric)[both].max()) / scale
 
 
+def check_rewrites(derived: Derived, outcomes: list[Outcome]) -> Derived:
+    """The forward definitions that were rewritten, each against what it was, with the status of the step."""
+    if not derived.rewrites:
+        return derived
+    checker = Checker(derived.program.definitions, derived.program.inputs)
+    steps = []
+    for step in derived.rewrites:
+        steps.append(step.checked(_step_status(derived, step, checker, outcomes)))
+    return replace(derived, rewrites=tuple(steps))
+
+
 def check_derived(derived: Derived) -> tuple[Derived, Report]:
     """The derivation with the status of every line, and a report on lines and gradients together."""
     checked, outcomes = check_sections(derived)
+    checked = check_rewrites(checked, outcomes)
     results = [check_gradient_of(derived, tensor.name) for tensor in derived.wrt]
     statuses: list[Status] = [step.status for section in checked.sections for step in section.steps]
+    statuses += [step.status for step in checked.rewrites]
     statuses += [result.status for result in results]
     bounds = [o.error_bound for o in outcomes if o.status == "equal"]
     bounds += [r.error_bound for r in results if r.status == "exact"]

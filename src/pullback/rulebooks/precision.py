@@ -1,0 +1,171 @@
+"""The laws that keep the digits of small numbers, and give the gradient of a norm its value at zero.
+
+They serve evaluation alone: a derivation is no shorter for them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final
+
+from pullback.expression import (
+    MINUS_ONE,
+    ONE,
+    ZERO,
+    Access,
+    Add,
+    Call,
+    Element,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Pow,
+    Sum,
+    add,
+    bracket,
+    call,
+    mul,
+    neg,
+    num,
+    power,
+    substitute,
+    tensors,
+    total,
+)
+from pullback.rewriting import Rule
+from pullback.rulebooks.exponentials import Exponentials, placed
+from pullback.rulebooks.stable import Applied, Laws, rule
+
+HALF: Final = Num(Fraction(1, 2))
+TWO: Final = num(2)
+
+
+class Precision:
+    """The laws over some definitions, which `seen` looks through."""
+
+    def __init__(self, seen: Exponentials) -> None:
+        self.seen = seen
+        self.from_one = Laws(seen).from_one
+
+    @property
+    def phases(self) -> tuple[tuple[Rule, ...], ...]:
+        """Rules in the order of use: quotients by a norm before the norm itself is rewritten."""
+        first = (self.norm_at_zero,)
+        then = (self.log_near_one, self.exp_near_zero, self.one_minus_cos, self.variance, self.root)
+        return tuple(tuple(rule(law) for law in laws) for laws in (first, then))
+
+    def log_near_one(self, e: Expr) -> Applied:
+        """log(1 + x) = log1p(x)"""
+        match e:
+            case Call("log", (Add(terms),)) if ONE in terms:
+                rest = add(*(term for term in terms if term is not ONE))
+                return call("log1p", rest), "log(1 + x) = log1p(x)"
+        return None
+
+    def exp_near_zero(self, e: Expr) -> Applied:
+        """exp(x) - 1 = expm1(x)"""
+        found = self.from_one(e, "exp")
+        if found is None:
+            return None
+        sign, argument = found
+        return mul(num(-sign), call("expm1", argument)), "exp(x) - 1 = expm1(x)"
+
+    def one_minus_cos(self, e: Expr) -> Applied:
+        """1 - cos(x) = 2 sin(x/2)²"""
+        found = self.from_one(e, "cos")
+        if found is None:
+            return None
+        sign, x = found
+        square = power(call("sin", mul(HALF, x)), TWO)
+        return mul(num(2 * sign), square), "1 - cos(x) = 2 sin(x/2)²"
+
+    def variance(self, e: Expr) -> Applied:
+        """Σ_k x[k]² / N - μ² = Σ_k (x[k] - μ)² / N, for μ = Σ_k x[k] / N"""
+        if not isinstance(e, Add):
+            return None
+        for square in e.terms:
+            mean = self._squared_mean(square)
+            if mean is None:
+                continue
+            for other in e.terms:
+                found = self._mean_of_squares(other, mean)
+                if found is not None:
+                    rest = [t for t in e.terms if t is not square and t is not other]
+                    return add(found, *rest), "Σ x² / N - μ² = Σ (x - μ)² / N"
+        return None
+
+    def _squared_mean(self, e: Expr) -> Expr | None:
+        """μ where the term is -μ²."""
+        match e:
+            case Mul((Num(value), Pow(base, Num(two)))) if value == -1 and two == 2:
+                return base
+        return None
+
+    def _mean_of_squares(self, e: Expr, mean: Expr) -> Expr | None:
+        """Σ (x - μ)² / N from Σ x² / N, where μ is Σ x / N of the same."""
+        own, other = self._average(self.seen.opened(e)), self._average(self.seen.opened(mean))
+        if own is None or other is None or len(own[0]) != len(other[0]) or own[2] is not other[2]:
+            return None
+        match own[1]:
+            case Pow(base, Num(two)) if two == 2:
+                renamed = substitute(other[1], dict(zip(other[0], own[0], strict=True)))
+                if renamed is base:
+                    square = power(add(base, neg(mean)), TWO)
+                    return mul(total(own[0], square), own[2])
+        return None
+
+    def _average(self, e: Expr) -> tuple[tuple[Index, ...], Expr, Expr] | None:
+        """(indices, body, 1/N) where the expression is Σ body / N over N terms."""
+        if not isinstance(e, Mul):
+            return None
+        sums = [f for f in e.factors if isinstance(f, Sum)]
+        rest = mul(*(f for f in e.factors if f not in sums))
+        if len(sums) != 1 or rest is not power(mul(*(i.extent for i in sums[0].indices)), MINUS_ONE):
+            return None
+        return sums[0].indices, sums[0].body, rest
+
+    def root(self, e: Expr) -> Applied:
+        """sqrt(Σ_k x[k]²) = norm(x), sqrt(x²) = |x|"""
+        if not (isinstance(e, Pow) and e.exponent is HALF):
+            return None
+        match self.seen.opened(e.base):
+            case Sum(indices, Pow(x, Num(two))) if two == 2 and tensors(x):
+                return Element("norm", (), (indices,), (x,), ()), "sqrt(Σ x²) = norm(x)"
+            case Pow(x, Num(two)) if two == 2:
+                return call("abs", x), "sqrt(x²) = |x|"
+        return None
+
+    def norm_at_zero(self, e: Expr) -> Applied:
+        """x[i] / norm(x) = x[i] / where(norm(x) > 0, norm(x), 1), for x is 0 where its norm is"""
+        if not isinstance(e, Mul):
+            return None
+        for factor in e.factors:
+            found = self._reciprocal_root(factor)
+            if found is None:
+                continue
+            norm, indices, body = found
+            others = [f for f in e.factors if f is not factor]
+            if any(placed(body, x, indices) is not None for f in others for x in (f, neg(f))):
+                safe = call("where", bracket(">", norm, ZERO), norm, ONE)
+                return mul(*others, power(safe, MINUS_ONE)), "x / norm(x) is 0 where every x is 0"
+        return None
+
+    def _reciprocal_root(self, e: Expr) -> tuple[Expr, tuple[Index, ...], Expr] | None:
+        """(norm, indices, x) where the factor is 1 / sqrt(Σ x²), read through a name or not."""
+        norm: Expr
+        match e:
+            case Pow(Access() as norm, Num(n)) if n == -1:
+                inner = self.seen.opened(norm)
+            case Pow(base, Num(n)) if n == Fraction(-1, 2):
+                norm, inner = power(base, HALF), power(base, HALF)
+            case _:
+                return None
+        match inner:
+            case Element("norm", _, (indices,), (x,), _):
+                return norm, indices, x
+            case Pow(base, Num(n)) if n == Fraction(1, 2):
+                match self.seen.opened(base):
+                    case Sum(indices, Pow(x, Num(two))) if two == 2:
+                        return norm, indices, x
+        return None
