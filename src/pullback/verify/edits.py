@@ -40,6 +40,8 @@ class Vocabulary:
     near: Callable[[str], Sequence[str]]  # names of the same rank and another shape
     masks: tuple[str, ...]  # conditions of the program, as text
     factors: tuple[str, ...]  # of the derived gradient, as text
+    terms: tuple[str, ...]  # of sums inside it
+    parts: tuple[str, ...]  # all of its subexpressions that are not too large
     target: tuple[str, ...]  # names of the shape of the gradient
 
 
@@ -58,6 +60,8 @@ def changes(spot: Spot, known: Vocabulary) -> Iterator[Change]:
     yield from _names(node, known)
     if spot.role in ("root", "term", "factor"):
         yield from _around(spot, known)
+    if not spot.indexed:
+        yield from _transplants(spot, known)
     if not spot.indexed:
         yield from _transposes(node, known)
 
@@ -260,6 +264,24 @@ def _names(node: ast.expr, known: Vocabulary) -> Iterator[Change]:
 def _other_tensor(node: ast.Subscript, text: str, known: Vocabulary) -> Iterator[Change]:
     for other in known.alike(text):
         yield Change(ast.Subscript(name(other), node.slice, ast.Load()), f"{other} instead of {text}", 2)
+
+
+def _transplants(spot: Spot, known: Vocabulary) -> Iterator[Change]:
+    """A part of the derived gradient in the place of another, or as a further term."""
+    node = spot.node
+    written = text_of(node)
+    if spot.role != "root" and not isinstance(node, ast.Constant):
+        for part in known.parts:
+            if part != written:
+                cost = 3 + abs(len(part) - len(written)) // 12
+                yield Change(ast.parse(part, mode="eval").body, f"{part} instead of {written}", cost)
+    if isinstance(node, ast.Constant) or not spot.role:
+        return
+    for term in known.terms:
+        if term != written:
+            other = ast.parse(term, mode="eval").body
+            yield Change(binary(node, ast.Add(), other), f"the term {term} is missing", 4)
+            yield Change(binary(node, ast.Sub(), other), f"the term -({term}) is missing", 4)
 
 
 def _around(spot: Spot, known: Vocabulary) -> Iterator[Change]:

@@ -76,11 +76,16 @@ def witness_lines(name: str, witness: Witness) -> list[str]:
 
 
 def _shapes(name: str, witness: Witness) -> str:
-    true = "×".join(map(str, witness.true_shape)) or "a scalar"
+    true = _shape(witness.true_shape)
     if witness.claimed_shape is None:
         return f"d{name} is {true}, the claim has no value"
-    claimed = "×".join(map(str, witness.claimed_shape)) or "a scalar"
-    return f"d{name} is {true}, the claim gives {claimed}"
+    return f"d{name} is {true}, the claim gives {_shape(witness.claimed_shape)}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    if len(shape) == 1:
+        return f"a vector of {shape[0]}"
+    return "×".join(map(str, shape)) or "a scalar"
 
 
 def nested_text(value: Any) -> str:

@@ -19,7 +19,7 @@ from pullback.verify.edits import Change
 from pullback.verify.edits import changes as changes_at
 from pullback.verify.factors import cancelled, factor_of
 from pullback.verify.setting import Lines, Point, Setting
-from pullback.verify.tree import Spot, binary, name, spots, text_of
+from pullback.verify.tree import Spot, binary, exchanged, name, spots, text_of
 from pullback.verify.vocabulary import Known
 
 READINGS: Final = 450  # of edited claims, all in all
@@ -99,7 +99,7 @@ class Search:
         made = [self._candidate([])]
         made += [self._candidate([(spot, change)]) for spot, change in self._changes()]
         made += self._terms()
-        return sorted(made, key=lambda c: (c.cost, -c.line, not c.words.startswith("transpose")))
+        return sorted(made, key=lambda c: (c.cost, -c.line, _usual(c.words)))
 
     def pairs(self) -> list[Candidate]:
         """Two light edits at places of which neither holds the other."""
@@ -171,6 +171,7 @@ class Search:
             for i, j in combinations(inside, 2):
                 condition = ast.Compare(name(i), [ast.Eq()], [name(j)])
                 yield Change(binary(spot.node, ast.Mult(), condition), f"the bracket ({i} == {j})", 2)
+                yield Change(exchanged(spot.node, i, j), f"exchange {i} and {j}", 1)
 
     def _value(self, k: int) -> ast.expr:
         statement = self.statements[k]
@@ -301,6 +302,11 @@ class Search:
             return self.accepted(lines, self.setting.outcome(self.wrt, lines))
         except (PullbackError, np.linalg.LinAlgError):
             return False
+
+
+def _usual(words: str) -> int:
+    """Among edits of one cost: a wrong axis and a forgotten transpose before the rest."""
+    return 0 if words.startswith("over axis") else 1 if words.startswith("transpose") else 2
 
 
 def _nested(a: ast.expr, b: ast.expr) -> bool:

@@ -43,6 +43,18 @@ def transposed(node: ast.expr) -> ast.expr:
     return ast.Attribute(node, "T", ast.Load())
 
 
+def exchanged(node: ast.expr, i: str, j: str) -> ast.expr:
+    """The expression with two names in each other's place."""
+    other = {i: j, j: i}
+
+    class Exchange(ast.NodeTransformer):
+        def visit_Name(self, found: ast.Name) -> ast.Name:
+            return name(other.get(found.id, found.id))
+
+    copy: ast.expr = Exchange().visit(ast.parse(text_of(node), mode="eval").body)
+    return copy
+
+
 def text_of(node: ast.AST) -> str:
     return ast.unparse(node)
 

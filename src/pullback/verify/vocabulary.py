@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
+from typing import Final, TypeGuard
 
 from pullback.errors import PullbackError
 from pullback.expression import Tensor
+from pullback.reading.reader import RESERVED
 from pullback.reading.syntax import parse
 from pullback.sizes import same_size
 from pullback.verify.edits import Vocabulary
 from pullback.verify.setting import Setting
 from pullback.verify.tree import text_of
+
+LONGEST: Final = 48  # characters of a part of the derived gradient that is brought in
+MOST: Final = 24  # parts
 
 
 class Known:
@@ -47,6 +52,8 @@ class Known:
             self._near,
             self._masks,
             self._factors,
+            self._terms,
+            self._parts,
             tuple(n for n, t in self._shapes.items() if _same(t, self.wrt) or not t.rank),
         )
 
@@ -64,21 +71,39 @@ class Known:
         return [n for n, t in self._shapes.items() if n not in alike and n != text and t.rank == mine.rank]
 
     @cached_property
-    def _factors(self) -> tuple[str, ...]:
-        """Factors of the derived gradient that can be read on their own."""
+    def _derived(self) -> list[ast.expr]:
+        """Subexpressions of the derived gradient program that can be read on their own, largest first."""
         right = self.setting.right(self.wrt)
         if not right:
-            return ()
-        _, derived = parse("\n".join(right))
-        made = {text_of(s.targets[0]) for s in derived[:-1] if isinstance(s, ast.Assign)}
-        found: dict[str, None] = {}
-        for node in ast.walk(derived[-1]):
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-                for part in (node.left, node.right):
-                    names = {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
-                    if not isinstance(part, ast.Constant) and not names & made:
-                        found[text_of(part)] = None
-        return tuple(found)
+            return []
+        _, lines = parse("\n".join(right))
+        made = {node.id for line in lines for node in ast.walk(line) if _is_target(node)}
+        found = []
+        for line in reversed(lines):
+            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+                for node in ast.walk(line.value):
+                    if isinstance(node, ast.expr) and not _mentions(node, made):
+                        found.append(node)
+        return found
+
+    def _texts(self, nodes: Iterable[ast.expr]) -> tuple[str, ...]:
+        texts = dict.fromkeys(text_of(n) for n in nodes if not isinstance(n, ast.Constant))
+        return tuple(text for text in texts if len(text) <= LONGEST)[:MOST]
+
+    @property
+    def _factors(self) -> tuple[str, ...]:
+        products = (n for n in self._derived if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult))
+        return self._texts(side for n in products for side in (n.left, n.right))
+
+    @property
+    def _terms(self) -> tuple[str, ...]:
+        sums = (n for n in self._derived if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub))
+        return self._texts(side for n in sums for side in (n.left, n.right))
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        kinds = (ast.BinOp, ast.Call, ast.Attribute, ast.Name)
+        return self._texts(n for n in self._derived if isinstance(n, kinds) and not _is_function(n))
 
     @cached_property
     def _masks(self) -> tuple[str, ...]:
@@ -106,3 +131,16 @@ def _same(a: Tensor, b: Tensor) -> bool:
         and a.rank == b.rank
         and all(same_size(m, n) for m, n in zip(a.shape, b.shape, strict=True))
     )
+
+
+def _is_target(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _mentions(node: ast.AST, names: Collection[str]) -> bool:
+    return any(isinstance(part, ast.Name) and part.id in names for part in ast.walk(node))
+
+
+def _is_function(node: ast.expr) -> bool:
+    """A name that is called: ast.walk meets it as any other name."""
+    return isinstance(node, ast.Name) and node.id in RESERVED
