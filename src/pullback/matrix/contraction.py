@@ -170,7 +170,7 @@ def triangle_of(e: Expr) -> tuple[str, Index, Index, int] | None:
         return None
     terms = difference(e.left, e.right)
     offset = int(terms.pop((), Fraction(0)))
-    if len(terms) != 2 or sorted(terms.values()) != [-1, 1]:
+    if sorted(terms.values()) != [-1, 1] or any(len(monomial) != 1 for monomial in terms):
         return None
     ((plus,),) = [m for m, c in terms.items() if c == 1]
     ((minus,),) = [m for m, c in terms.items() if c == -1]

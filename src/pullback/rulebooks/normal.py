@@ -47,12 +47,13 @@ class Term:
     bound: tuple[Index, ...] = ()
 
     def times(self, other: Term) -> Term:
-        other = other.away_from(self)
-        powers = dict(self.powers)
+        mine = self.away_from(other.free_names())
+        other = other.away_from(mine.names())
+        powers = dict(mine.powers)
         for base, exponent in other.powers.items():
             powers[base] = powers.get(base, Fraction(0)) + exponent
         kept = {base: exponent for base, exponent in powers.items() if exponent}
-        return Term(self.coefficient * other.coefficient, kept, self.bound + other.bound)
+        return Term(self.coefficient * other.coefficient, kept, mine.bound + other.bound)
 
     def names(self) -> set[str]:
         found = {index.name for index in self.bound}
@@ -60,13 +61,16 @@ class Term:
             found |= {index.name for index in free(base)}
         return found
 
-    def away_from(self, other: Term) -> Term:
-        """The same term with bound indices that no index of the other is named like."""
-        taken = other.names()
+    def free_names(self) -> set[str]:
+        every = {index for base in self.powers for index in free(base)}
+        return {index.name for index in every.difference(self.bound)}
+
+    def away_from(self, taken: set[str]) -> Term:
+        """The same term with bound indices of other names than the taken ones."""
         clash = [index for index in self.bound if index.name in taken]
         if not clash:
             return self
-        taken |= self.names()
+        taken = taken | self.names()
         renaming: dict[Index, Expr] = {}
         bound = []
         for index in self.bound:
