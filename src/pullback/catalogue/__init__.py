@@ -33,6 +33,8 @@ _GROUPS: Final = (
     DIVERGENCES,
     STATISTICS,
 )
+SHORTEST: Final = 3  # letters of a word that is looked for within the names
+MOST: Final = 5  # names in a hint
 LAYERS: Final[dict[str, Layer]] = {row.name: row for group in _GROUPS for row in group}
 
 
@@ -52,7 +54,14 @@ def layer(name: str) -> Layer:
     'Layer normalisation'
     """
     if name not in LAYERS:
-        close = nearest(name.lower().replace("-", "_"), LAYERS)
-        hint = f"did you mean {close}?" if close else "`pullback show` lists the names"
+        close = _like(name.lower().replace("-", "_"))
+        hint = f"did you mean {' or '.join(close)}?" if close else "`pullback show` lists the names"
         raise NameProblem(f"there is no layer {name}", hint=hint)
     return LAYERS[name]
+
+
+def _like(name: str) -> list[str]:
+    """The names that hold this one, or else the one that is spelt most like it."""
+    holding = [known for known in LAYERS if name in known] if len(name) >= SHORTEST else []
+    close = nearest(name, LAYERS)
+    return holding[:MOST] or ([close] if close else [])
