@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 import pullback
 from pullback.cli import main
+from pullback.showing import listing
 
 
 @pytest.fixture
@@ -49,6 +51,12 @@ def test_the_list_as_json_is_data(show: object) -> None:
     rows = json.loads(shown(show, "--json"))
     assert {"name": "softmax", "title": "Softmax", "group": "activations"} in rows
     assert len(rows) == len(pullback.layers())
+
+
+def test_the_page_of_the_docs_names_every_layer() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "layers.md").read_text("utf-8")
+    assert f"knows {len(pullback.layers())} layers" in text
+    assert listing("markdown").replace("## ", "### ").strip() in text
 
 
 # ---- a page ---------------------------------------------------------------------------------
