@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 from pullback.expression import (
     Access,
@@ -161,6 +162,7 @@ def not_negative(e: Expr) -> bool:
     return constant + sum(p.values()) >= 0
 
 
+@lru_cache(maxsize=8192)
 def within(e: Expr, size: Expr) -> bool:
     """Whether `0 <= e < size` is certain."""
     low, high = lowest(e), highest(e)
@@ -169,8 +171,11 @@ def within(e: Expr, size: Expr) -> bool:
     return not_negative(low) and not_negative(add(size, num(-1), mul(num(-1), high)))
 
 
+@lru_cache(maxsize=8192)
 def decided(relation: str, left: Expr, right: Expr) -> bool | None:
     """Whether a comparison of index expressions holds, or fails, for every value of the indices."""
+    if relation == "==" and isinstance(left, Index) and isinstance(right, Index):
+        return None  # two indices are equal for some values and different for others
     gap = add(right, mul(num(-1), left))
     if relation in (">", ">="):
         gap, relation = mul(num(-1), gap), {">": "<", ">=": "<="}[relation]

@@ -56,6 +56,7 @@ from pullback.sizes import evaluate_size
 TYPICAL = 64  # what every symbolic size counts as when costs are compared
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
+MAX_NODES = 150  # of a line with other lines written into it
 
 Cost = tuple[int, int]
 
@@ -85,6 +86,7 @@ class Publisher:
         self.constants: dict[str, Fraction | None] = {}
         self.roots = _roots(self.raw, wanted)
         self._checker: Checker | None = None
+        self._considered: set[str] = set()  # what the candidates at hand differ in
 
     def publish(self, definition: Definition) -> Definition:
         """The definition in its best form; the steps that lead there are kept in `steps`."""
@@ -92,7 +94,10 @@ class Publisher:
         if isinstance(definition.body, Element):
             self.known[name] = definition
             return definition
-        best = min(self._candidates(definition), key=lambda c: self._score(definition, c))
+        candidates = self._candidates(definition)
+        best = candidates[0]
+        if len(candidates) > 1:
+            best = min(candidates, key=lambda c: self._score(definition, c))
         steps = []
         left, before = left_side(definition), definition.body
         for rule, after, note in best.stages:
@@ -108,20 +113,34 @@ class Publisher:
 
     def _candidates(self, definition: Definition) -> list[Candidate]:
         plain = Candidate(definition.body, (), ())
+        if self._is_plain(definition.body):
+            return [plain]
         light = self._light(definition.body)
         heavy = [t.name for t in tensors(definition.body) if t.name in self.known and t.name not in light]
-        heavy = [name for name in heavy if not isinstance(self.known[name].body, Element)][:3]
+        heavy = [name for name in heavy if self._is_reduced(self.known[name], definition)][:3]
+        self._considered = {*light, *heavy}
         choices = [light, *([n for n in light if n != kept] for kept in light), []]
         choices += [[*light, name] for name in heavy]
-        found = [plain]
+        found = {plain.body: plain}
         seen: set[tuple[str, ...]] = set()
         for chosen in choices:
-            if tuple(chosen) in seen:
+            if tuple(sorted(chosen)) in seen:
                 continue
-            seen.add(tuple(chosen))
-            written = self._written(definition.body, chosen)
-            found += self._forms(definition, written, tuple(chosen))
-        return found
+            seen.add(tuple(sorted(chosen)))
+            # As it came out, a gradient still shows what it shares with others; published, it is short.
+            for source in (self.raw, self.known):
+                written = self._written(definition.body, chosen, source)
+                if sum(1 for _ in walk(written)) > MAX_NODES:
+                    continue
+                for candidate in self._forms(definition, written, tuple(chosen)):
+                    found.setdefault(candidate.body, candidate)
+        return list(found.values())
+
+    def _is_plain(self, body: Expr) -> bool:
+        """One product under a sum, of which nothing can be written out, merged or read elsewhere."""
+        if any(isinstance(node, Add) for node in walk(body)):
+            return False
+        return not self.patterns and not any(tensor.name in self.known for tensor in tensors(body))
 
     def _light(self, body: Expr) -> list[str]:
         """Gradients that the body reads, directly or through each other, and that are cheap to repeat."""
@@ -134,19 +153,24 @@ class Publisher:
                     continue
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
-                    stack.append(made.body)
+                    stack += [made.body, self.raw[tensor.name].body]
         return found
+
+    @staticmethod
+    def _is_reduced(made: Definition, reader: Definition) -> bool:
+        """Whether a costly gradient is read by one of lower rank, which may need a part of it only."""
+        return made.tensor.rank > reader.tensor.rank and not isinstance(made.body, Element)
 
     def _is_light(self, made: Definition) -> bool:
         volume = max((self._volume(t) for t in (*tensors(made.body), made.tensor)), default=1)
         return self._cost(made)[0] <= LIGHT * volume
 
-    def _written(self, body: Expr, names: Sequence[str]) -> Expr:
-        """The body with the named gradients written out."""
+    def _written(self, body: Expr, names: Sequence[str], source: Mapping[str, Definition]) -> Expr:
+        """The body with the named gradients written out, as `source` has them."""
 
         def change(node: Expr) -> Expr | None:
             if isinstance(node, Access) and node.tensor.name in names:
-                made = self.known[node.tensor.name]
+                made = source[node.tensor.name]
                 inner = substitute(made.body, dict(zip(made.indices, node.slots, strict=True)))
                 return replace(inner, change)
             return None
@@ -170,7 +194,9 @@ class Publisher:
             parts = parts_of(again)
             for chosen in (merged(parts), parts):
                 body = factored(chosen)
-                note = "common factors come out" + (f"; {', '.join(names)} from the forward pass" if names else "")
+                note = "common factors come out" + (
+                    f"; {', '.join(names)} from the forward pass" if names else ""
+                )
                 found.append(Candidate(body, inlined, (start, dead, ("factor", body, note))))
         return found
 
@@ -232,7 +258,7 @@ class Publisher:
         while stack:
             tensor = stack.pop()
             made = self.known.get(tensor.name)
-            if made is None or tensor.name in seen:
+            if made is None or tensor.name in seen or tensor.name not in self._considered:
                 continue
             seen.add(tensor.name)
             cost = self._cost(made)
@@ -253,7 +279,9 @@ class Publisher:
         line = matrix_line(definition)
         if line is None:
             return self._index_cost(definition)
-        sizes = {name: TYPICAL for tensor in self._around(definition) for e in tensor.shape for name in sizes_in(e)}
+        sizes = {
+            name: TYPICAL for tensor in self._around(definition) for e in tensor.shape for name in sizes_in(e)
+        }
         shapes = {t.name: self._shape(t) for t in self._around(definition)}
         try:
             return operations(line.text, shapes, sizes), tokens(line.text)
@@ -281,12 +309,14 @@ class Publisher:
 
 
 def _roots(raw: Mapping[str, Definition], wanted: Sequence[str]) -> dict[str, set[str]]:
-    """For each gradient the wanted ones that it takes part in."""
+    """For each gradient the wanted ones that it takes part in; two are enough to know that it is shared."""
     found: dict[str, set[str]] = {name: {name} for name in wanted if name in raw}
     for name, definition in reversed(raw.items()):
         for tensor in tensors(definition.body):
             if tensor.name in raw:
-                found.setdefault(tensor.name, set()).update(found.get(name, ()))
+                known = found.setdefault(tensor.name, set())
+                if len(known) < 2:
+                    known.update(found.get(name, ()))
     return found
 
 

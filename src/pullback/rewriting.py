@@ -88,11 +88,14 @@ class Firing:
 MAX_FIRINGS = 2_000
 
 
-def fire(e: Expr, rules: Sequence[Rule]) -> Firing | None:
-    """The first firing in `e`, innermost and leftmost, or None."""
+def fire(e: Expr, rules: Sequence[Rule], done: set[Expr] | None = None) -> Firing | None:
+    """The first firing in `e`, innermost and leftmost, or None. Nodes in `done` are known to have none."""
+    done = set() if done is None else done
+    if e in done:
+        return None
     below = children(e)
     for k, child in enumerate(below):
-        found = fire(child, rules)
+        found = fire(child, rules, done)
         if found is not None:
             new = rebuild(e, (*below[:k], found.after, *below[k + 1 :]))
             return Firing(found.rule, e, new, found.note)
@@ -100,13 +103,15 @@ def fire(e: Expr, rules: Sequence[Rule]) -> Firing | None:
         applied = rule.apply(e)
         if applied is not None and applied[0] is not e:
             return Firing(rule, e, applied[0], applied[1])
+    done.add(e)
     return None
 
 
 def run(e: Expr, rules: Sequence[Rule]) -> Iterator[Firing]:
     """Firings until no rule applies; the last one's `after` is the result."""
+    done: set[Expr] = set()
     for _ in range(MAX_FIRINGS):
-        found = fire(e, rules)
+        found = fire(e, rules, done)
         if found is None:
             return
         yield found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pullback.expression import ONE, Definition, Expr, accesses
 from pullback.matrix.forms import NoMatrixForm
@@ -16,6 +17,7 @@ from pullback.rewriting import MatrixLine, ShapeLine
 __all__ = ["matrix_line", "shape_line"]
 
 
+@lru_cache(maxsize=4096)
 def matrix_line(definition: Definition) -> MatrixLine | None:
     """The definition as `Y = …` in matrix notation, None where it has no matrix form."""
     try:
