@@ -18,6 +18,7 @@ from pullback.expression import (
     Add,
     Bracket,
     Definition,
+    Element,
     Expr,
     Index,
     Mul,
@@ -30,13 +31,14 @@ from pullback.expression import (
     mul,
     rebuild,
     replace,
+    substitute,
     tensors,
     total,
     walk,
 )
 from pullback.matrix import matrix_line
 from pullback.matrix.peephole import polished
-from pullback.notation import code
+from pullback.notation import code, show
 from pullback.rewriting import MatrixLine
 
 LONGEST = 72  # characters of a line that others were written into
@@ -155,6 +157,8 @@ def rename(e: Expr, renaming: Mapping[Index, Expr]) -> Expr:
         case Sum(indices, body):
             new = tuple(i for index in indices if isinstance(i := renaming.get(index, index), Index))
             return Sum(new, rename(body, renaming))
+        case Element():
+            return substitute(e, renaming)
     return rebuild(e, tuple(rename(child, renaming) for child in children(e)))
 
 
@@ -178,14 +182,19 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
     body: Expr
     if len(terms) == 1 and isinstance(core, Sum):
         inner = mul(replace(number, hoist), *_flat(replace(core.body, hoist)))
-        body, text = Sum(core.indices, inner), code(inner)
+        body, text = Sum(core.indices, inner), _text(inner)
     else:
         body = add(*(replace(term, hoist) for term in terms))
-        text = code(body)
+        text = _text(body)
     slots = ",".join(index.name for index in definition.indices)
     target = f"{name}[{slots}]" if slots else name
     meaning = replaced_body(definition, body)
     return [*made, Statement(name, target, text, False, meaning)]
+
+
+def _text(e: Expr) -> str:
+    """The expression in the language; an operator that only code has is shown as mathematics."""
+    return show(e) if any(isinstance(node, Element) for node in walk(e)) else code(e)
 
 
 def replaced_body(definition: Definition, body: Expr) -> Definition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pullback.emit.operator_source import operator_text
 from pullback.errors import PullbackError
 from pullback.expression import (
     MINUS_ONE,
@@ -26,7 +27,7 @@ from pullback.expression import (
     tensors,
 )
 from pullback.notation import code, decimal, left_side, show
-from pullback.rulebooks.affine import is_plain, within
+from pullback.affine import is_plain, within
 
 NAMES = {"abs": "np.abs", "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where"}
 HELPED = {"sigmoid", "softplus", "relu", "erf", "gelu"}
@@ -122,7 +123,7 @@ class IndexWriter:
                 inside = f"({self._value(left, over)} {relation} {self._value(right, over)})"
                 return inside if not free(e) else f"{inside}.astype(dtype)"
             case Element():
-                return self._reduced(e, over)
+                return self._operator(e, over)
             case Call("floordiv", (a, b)):
                 return f"({self._value(a, over)} // {self._value(b, over)})"
             case Call("mod", (a, b)):
@@ -134,13 +135,11 @@ class IndexWriter:
                 return f"{spelled}({', '.join(self._value(a, over) for a in arguments)})"
         raise PullbackError(f"{show(e)} has no NumPy code in index notation")
 
-    def _reduced(self, e: Element, over: tuple[Index, ...]) -> str:
-        """An operator that reduces every index it binds: one array over all of them, then the reduction."""
-        if e.operator not in ("max", "min", "prod"):
-            raise PullbackError(f"{e.operator} of {show(e.bodies[0])} has no NumPy code in index notation")
-        binder = e.binders[0]
-        axes = ", ".join(str(k - len(binder)) for k in range(len(binder)))
-        return f"({self._value(e.bodies[0], over + binder)}).{e.operator}(axis=({axes},))"
+    def _operator(self, e: Element, over: tuple[Index, ...]) -> str:
+        text, helper = operator_text(e, over, self._value)
+        if helper is not None:
+            self.helpers.add(helper)
+        return text
 
     def _power(self, base: Expr, exponent: Expr, over: tuple[Index, ...]) -> str:
         inner = self._value(base, over)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pullback.derivation import Derived
 from pullback.emit.index_source import IndexWriter
+from pullback.emit.running_forms import for_running
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import HELPERS, NEEDS, ToNumpy
 from pullback.errors import DomainProblem
@@ -34,9 +35,10 @@ def numpy_source(derived: Derived, wrt: Sequence[str] | None = None) -> Source:
     if not wanted:
         what = "the program has no real input, so there is no backward pass to write"
         raise DomainProblem(what, hint="gradients are taken by real inputs, not by integers")
-    lines = gradient_program(derived, [tensor.name for tensor in wanted], with_forward=True)
+    running, _ = for_running(derived)
+    lines = gradient_program(running, [tensor.name for tensor in wanted], with_forward=True)
     results = {tensor.name: Tensor(f"d{tensor.name}", tensor.shape) for tensor in wanted}
-    return lines_source(derived, lines, results, f"The backward pass of {_title(derived)}.")
+    return lines_source(running, lines, results, f"The backward pass of {_title(derived)}.")
 
 
 def lines_source(

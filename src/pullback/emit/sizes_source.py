@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pullback.expression import Expr, Num, Size, Tensor, sizes_in
 from pullback.notation import code
-from pullback.rulebooks.affine import polynomial
+from pullback.affine import polynomial
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ HELPERS: Final = {
     "sigmoid": '''
 def sigmoid(x):
     """1 / (1 + exp(-x)), without overflow."""
-    return np.exp(-np.logaddexp(0, -x))
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
 ''',
     "softplus": '''
 def softplus(x):
@@ -53,15 +54,40 @@ def softmax(x, axis=-1):
 ''',
     "logsumexp": '''
 def logsumexp(x, axis=None, keepdims=False):
-    """log(Σ exp(x)) along an axis, without overflow."""
+    """log(Σ exp(x)) along an axis, without overflow; the largest terms are counted, so that small ones show."""
     m = x.max(axis=axis, keepdims=True)
-    y = m + np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
+    top = (x == m).sum(axis=axis, keepdims=True, dtype=x.dtype)
+    e = np.where(x == m, 0, np.exp(x - np.where(np.isfinite(m), m, 0)))
+    y = m + (np.log(top) + np.log1p(e.sum(axis=axis, keepdims=True) / top))
     return y if keepdims else np.squeeze(y, axis=axis)
 ''',
     "log_softmax": '''
 def log_softmax(x, axis=-1):
     """x - log(Σ exp(x)) along an axis, without overflow."""
+    x = x - x.max(axis=axis, keepdims=True)
     return x - logsumexp(x, axis=axis, keepdims=True)
+''',
+    "weighted_softmax": '''
+def weighted_softmax(x, w, axis=-1):
+    """w * exp(x) / Σ w * exp(x) along an axis, without overflow."""
+    m = np.where(w != 0, x, -np.inf).max(axis=axis, keepdims=True)
+    e = w * np.exp(np.where(w != 0, x - m, -np.inf))
+    return e / e.sum(axis=axis, keepdims=True)
+''',
+    "weighted_logsumexp": '''
+def weighted_logsumexp(x, w, axis=None):
+    """log(Σ w * exp(x)) along an axis, without overflow."""
+    m = np.where(w != 0, x, -np.inf).max(axis=axis, keepdims=True)
+    e = w * np.exp(np.where(w != 0, x - m, -np.inf))
+    return np.squeeze(m + np.log(e.sum(axis=axis, keepdims=True)), axis=axis)
+''',
+    "norm": '''
+def norm(x, axis=None, keepdims=False):
+    """sqrt(Σ x²) along an axis; the squares neither overflow nor vanish."""
+    m = np.abs(x).max(axis=axis, keepdims=True, initial=0)
+    m = np.where(m > 0, m, 1)
+    y = m * np.sqrt(((x / m) ** 2).sum(axis=axis, keepdims=True))
+    return y if keepdims else np.squeeze(y, axis=axis)
 ''',
     "logdet": '''
 def logdet(x):
