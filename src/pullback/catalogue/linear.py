@@ -148,10 +148,11 @@ LINEAR: Final = (
         assume={"p": "positive"},
         wrt=("X",),
         why=(
-            "The gradient passes where the unit was kept, scaled by the same 1 / p. M is the mask of "
-            "zeros and ones of the forward pass, and must be the very same one: save it, or the state of "
-            "the generator. Drawing a new mask in the backward pass is a silent bug. At test time there "
-            "is no mask and no scale."
+            "The gradient passes where the unit was kept, scaled by the same 1 / p. p is the probability "
+            "of keeping a unit (in PyTorch's Dropout, of dropping it). M is the mask of zeros and ones of "
+            "the forward pass, and must be the very same one: save it, or the state of the generator. "
+            "Drawing a new mask in the backward pass is a silent bug. At test time there is no mask and "
+            "no scale."
         ),
         source="Srivastava et al. 2014; CS231n assignment 2",
     ),

@@ -44,8 +44,8 @@ NORMALISATION: Final = (
             "Each row is normalised by itself. Along a row the gradient loses its mean and its component "
             "along x_hat, then is scaled by rstd: normalising threw these two directions away. The "
             "gradients of gamma and beta sum over rows instead, so a kernel needs two reductions along "
-            "different axes. Save mu and rstd, two numbers a row, and form x_hat anew. Published versions "
-            "that forget the mean term, or take gamma after it, pass many loose tests."
+            "different axes. Save mu and rstd, two numbers a row, and form x_hat anew. Wrong versions are "
+            "in circulation: without the mean term, or with gamma applied after it."
         ),
         source="Ba, Kiros and Hinton 2016; llm.c, layernorm_backward",
     ),

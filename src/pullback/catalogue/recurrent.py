@@ -124,6 +124,6 @@ RECURRENT: Final = (
             "when a is near 1. Being linear, the whole backward pass in time is again such a recurrence, "
             "run from the end, and can be a parallel scan."
         ),
-        source="Gu, Goel and Ré 2022, S4",
+        source="Gu et al. 2022, S4D (diagonal state spaces)",
     ),
 )

@@ -41,9 +41,9 @@ SIMILARITY: Final = (
         ),
         why=(
             "Pairs with y = 1 attract like a spring; pairs with y = 0 repel while closer than the margin "
-            "k. The repelling force is h D / d, and D / d has no value where the two points coincide: NaN "
-            "in naive code, exactly when both inputs are the same image. For y = 1 write d² without the "
-            "root."
+            "k; in the paper y is the other way round. The repelling force is h D / d, and D / d has no "
+            "value where the two points coincide: NaN in naive code, exactly when both inputs are the "
+            "same image. For y = 1 write d² without the root."
         ),
         source="Hadsell, Chopra and LeCun 2006",
     ),

@@ -170,8 +170,8 @@ STATISTICS: Final = (
         why=(
             "dS is zero where S is the empirical covariance, which is the maximum-likelihood estimate. "
             "The gradient treats the entries of S as free: a method that steps in the space of symmetric "
-            "matrices may count off-diagonal entries twice (see the note on symmetry). Use a Cholesky "
-            "factor and solve, never inv, in code."
+            "matrices may count off-diagonal entries twice. Use a Cholesky factor and solve, never inv, "
+            "in code."
         ),
         source="Bishop 2006, section 2.3.4; Matrix Cookbook, section 8.3",
     ),
@@ -184,9 +184,10 @@ STATISTICS: Final = (
         assume={"K": "spd", "C": "spd"},
         wrt=("K",),
         why=(
-            "Empirical covariance minus model covariance: the gradient is zero when they agree. In the "
-            "precision the likelihood is convex, which it is not in the covariance. Off-diagonal zeros of "
-            "K mean conditional independence; the graphical lasso adds a penalty for them."
+            "Empirical covariance minus model covariance: the gradient is zero when they agree. As a "
+            "function of the precision the loss is convex, which it is not in the covariance. Off- "
+            "diagonal zeros of K mean conditional independence; the graphical lasso adds a penalty for "
+            "them."
         ),
         source="Friedman, Hastie and Tibshirani 2008, Graphical lasso",
     ),
