@@ -75,3 +75,10 @@ def setting(case: str, notation: str) -> Setting:
         ranges=found["ranges"] or None,
     )
     return Setting(program)
+
+
+def published(case: str) -> set[str]:
+    """The formulas of the matrix program, with their definitions."""
+    return {
+        row.text for row in rows() if row.case == case and row.which == "right" and row.notation == "program"
+    }

@@ -225,9 +225,10 @@ def _einsum(node: ast.Call, spec: str) -> Iterator[Change]:
     left, arrow, right = spec.replace(" ", "").partition("->")
     operands = [*left.split(","), right] if arrow else left.split(",")
     for k, letters in enumerate(operands):
-        for order in permutations(letters):
+        for order in permutations(letters) if len(letters) <= LONGEST_CHAIN + 1 else ():
             other = "".join(order)
-            if other != letters and len(letters) <= 3:
+            moved = sum(a != b for a, b in zip(letters, order, strict=True))
+            if moved == 2 or (moved == 3 and len(letters) == 3):
                 changed = [*operands[:k], other, *operands[k + 1 :]]
                 text = ",".join(changed[:-1]) + "->" + changed[-1] if arrow else ",".join(changed)
                 new = ast.Call(node.func, [ast.Constant(text), *node.args[1:]], node.keywords)

@@ -32,7 +32,8 @@ def explained(verdict: ClaimVerdict) -> str:
 
 def _shown(verdict: ClaimVerdict) -> str:
     """The claim as one line, its target in front."""
-    lines = [line.strip() for line in verdict.claim.replace(";", "\n").splitlines() if line.strip()]
+    written = (line.split("#")[0].strip() for line in verdict.claim.replace(";", "\n").splitlines())
+    lines = [line for line in written if line]
     target = f"d{verdict.wrt}"
     last = lines[-1] if lines else ""
     own = last.startswith(target) and last[len(target) :].lstrip()[:1] in ("=", "[") and "=" in last

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
@@ -50,15 +49,18 @@ def _made(text: str, inverse: bool, sign: int) -> Factor:
     return f"the factor {'-' if sign < 0 else ''}{said}", apply, text, inverse, sign
 
 
-def factor_of(ratio: float, sizes: Mapping[str, int], tolerance: float) -> Factor | None:
-    """A number, a size or a product of two, or one over it, with a sign; None where none is that ratio."""
-    plain: list[tuple[str, Fraction]] = [(str(k), Fraction(k)) for k in (1, 2, 3, 4)]
-    plain += [(size, Fraction(n)) for size, n in sizes.items()]
-    plain += [(f"{a} * {b}", Fraction(m * n)) for (a, m), (b, n) in combinations(sizes.items(), 2)]
+def factor_of(ratio: float, named: Mapping[str, float], tolerance: float) -> Factor | None:
+    """A number, a named one (a size, a scalar) or a product of two, or one over it, with a sign.
+
+    None where no such factor is the ratio.
+    """
+    plain = [(str(k), float(k)) for k in (1, 2, 3, 4)]
+    plain += [(name, value) for name, value in named.items() if value]
+    plain += [(f"{a} * {b}", m * n) for (a, m), (b, n) in combinations(named.items(), 2) if m * n]
     for text, value in plain:
         for inverse in (False, True):
-            exact = 1 / value if inverse else value
             for sign in (1, -1):
-                if abs(ratio - sign * float(exact)) < tolerance * max(1.0, abs(ratio)):
+                exact = sign / value if inverse else sign * value
+                if abs(ratio - exact) < tolerance * max(1.0, abs(ratio)):
                     return _made(text, inverse, sign)
     return None

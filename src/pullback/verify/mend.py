@@ -278,10 +278,19 @@ class Search:
         assert self.point is not None
         return self.point.forward.tensor(name)
 
+    @cached_property
+    def named(self) -> dict[str, float]:
+        """The values of sizes and scalar inputs at the point."""
+        assert self.point is not None
+        found = {name: float(n) for name, n in self.point.sizes.items()}
+        for tensor in self.setting.program.inputs:
+            if not tensor.rank and not tensor.is_integer:
+                found[tensor.name] = float(self.point.forward.tensor(tensor.name))
+        return found
+
     def scaled(self, candidate: Candidate, ratio: float) -> list[Candidate]:
         """The candidate with a factor in front of its last line, where the ratio is one that has a name."""
-        assert self.point is not None
-        factor = factor_of(ratio, self.point.sizes, TOLERANCE)
+        factor = factor_of(ratio, self.named, TOLERANCE)
         if factor is None:
             return []
         said, apply = factor[:2]

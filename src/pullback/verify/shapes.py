@@ -14,6 +14,7 @@ from pullback.evaluator import small_integers
 from pullback.expression import ONE, Expr, Num, Size, Tensor
 from pullback.reading import read_lines
 from pullback.reading.shapes import size_expression
+from pullback.reading.syntax import parse
 from pullback.sizes import same_size, shape_text, size_text
 from pullback.verify.setting import Setting
 from pullback.verify.witness import Witness, nested, shape_at, small_sizes
@@ -37,16 +38,16 @@ def is_misfit(error: PullbackError) -> bool:
 
 def misfit(setting: Setting, wrt: Tensor, text: str, error: PullbackError) -> Misfit:
     """The innermost part of the claim whose operands do not meet, or the two shapes of the result."""
-    tree = ast.parse(text)
+    _, statements = parse(text)
     above: list[str] = []
-    for statement in tree.body:
+    for statement in statements:
         value = getattr(statement, "value", None)
         indexed = any(isinstance(node, ast.Subscript) for node in ast.walk(statement))
         found = _innermost(setting, above, value) if isinstance(value, ast.expr) and not indexed else None
         if found is not None:
             return found
         above.append(ast.unparse(statement))
-    last = tree.body[-1]
+    last = statements[-1]
     value = last.value if isinstance(last, ast.Assign | ast.Expr) else None
     indexed = isinstance(last, ast.Assign) and isinstance(last.targets[0], ast.Subscript)
     shape = None if value is None or indexed else _shape(setting, above[:-1], value)
