@@ -117,7 +117,7 @@ class Exponentials:
                 return None if inner is e else self.normaliser(inner)
             case Sum(indices, body):
                 form = self.weighted(body)
-                if form is None or not free(form.exponent).intersection(indices):
+                if form is None or not free(form.exponent).issuperset(indices):
                     return None
                 outer = tuple(w for w in form.weight if free(w).isdisjoint(indices))
                 inner_weight = tuple(w for w in form.weight if w not in outer)

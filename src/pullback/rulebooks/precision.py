@@ -138,9 +138,10 @@ class Precision:
 
     def norm_at_zero(self, e: Expr) -> Applied:
         """x[i] / norm(x) = x[i] / where(norm(x) > 0, norm(x), 1), for x is 0 where its norm is"""
-        if not isinstance(e, Mul):
+        below = [f for f in e.factors if _is_below(f)] if isinstance(e, Mul) else []
+        if not isinstance(e, Mul) or len(below) != 1:
             return None
-        for factor in e.factors:
+        for factor in below:
             found = self._reciprocal_root(factor)
             if found is None:
                 continue
@@ -169,3 +170,8 @@ class Precision:
                     case Sum(indices, Pow(x, Num(two))) if two == 2:
                         return norm, indices, x
         return None
+
+
+def _is_below(e: Expr) -> bool:
+    """Whether the factor divides by something that inputs decide."""
+    return isinstance(e, Pow) and isinstance(e.exponent, Num) and e.exponent.value < 0 and bool(tensors(e))
