@@ -45,7 +45,7 @@ class Dual(Domain[DualValue[V]], Generic[V]):
         """`v` with one direction for each of its entries, in row-major order."""
         shape = self.base.trailing(v, rank)
         unit = np.eye(self.directions, dtype=np.int64)
-        return DualValue(v, self.base.integers(unit.reshape(-1, *(1,) * self.base.lead, *shape)))
+        return DualValue(v, self.base.integers(unit.reshape(self.directions, *(1,) * self.base.lead, *shape)))
 
     # ---- structure
 

@@ -35,20 +35,21 @@ class Condition:
     made: tuple[str, str] | None = None  # an input, and the kind of values it has
 
 
-def conditions(setting: Setting) -> Iterator[Condition]:
+def conditions(setting: Setting, wrt: Tensor) -> Iterator[Condition]:
     """Restrictions under which wrong formulas are often right, the single ones first."""
     square = [t for t in setting.inputs if _is_square(t) and not t.facts & {"symmetric", "spd"}]
     for tensor in square:
         yield Condition(f"{tensor} is symmetric", {tensor.name: "symmetric"})
     real = [t for t in setting.program.inputs if not t.is_integer]
-    for tensor in real:
+    given = [t for t in real if t is not wrt]
+    for tensor in given:
         if _is_square(tensor):
             yield Condition(f"{tensor} is tril(ones)", {}, made=(tensor.name, "causal"))
             yield Condition(f"the diagonal of {tensor} is zero", {}, made=(tensor.name, "hollow"))
     for tensor in real:
         if not tensor.facts:
             yield Condition(f"{tensor} is positive", {tensor.name: "positive"})
-    for tensor in real:
+    for tensor in given:
         if tensor.rank:
             yield Condition(f"the entries of {tensor} are 0 or 1", {}, made=(tensor.name, "mask"))
             each = "the entries" if tensor.rank == 1 else "the rows"
@@ -85,7 +86,7 @@ def _is_square(tensor: Tensor) -> bool:
 
 def holds_only_if(setting: Setting, wrt: Tensor, lines: Sequence[Definition]) -> str:
     """The first condition under which a wrong claim is right, in words; empty where none is found."""
-    for tried, condition in enumerate(conditions(setting)):
+    for tried, condition in enumerate(conditions(setting, wrt)):
         if tried == MOST:
             break
         if holds_under(setting, wrt, lines, condition):

@@ -59,10 +59,11 @@ def _bound(x: float) -> str:
 
 def witness_lines(name: str, witness: Witness) -> list[str]:
     """The smallest counterexample, as a reader would check it by hand."""
-    sizes = ", ".join(f"{size} = {n}" for size, n in witness.sizes.items()) or "the given sizes"
+    sizes = ", ".join(f"{size} = {n}" for size, n in witness.sizes.items())
+    example = f"for example with {sizes}" if sizes else "for example"
     if witness.entry is None:
-        return [f"for example with {sizes}: {_shapes(name, witness)}"]
-    lines = [f"for example with {sizes}:"]
+        return [f"{example}: {_shapes(name, witness)}"]
+    lines = [f"{example}:"]
     for tensor, value in witness.inputs.items():
         text = nested_text(value)
         lines.append(f"  {tensor} = {text}" if len(text) <= WIDEST else f"  {tensor} = {text[:WIDEST]}…")

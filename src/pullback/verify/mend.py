@@ -223,7 +223,7 @@ class Search:
             ratio = self.ratio(candidate)
             if ratio == 1 and candidate.cost and self.proved(candidate.text):
                 return self._edit(candidate)
-            if ratio is not None and ratio != 1:
+            if ratio is not None and ratio != 1 and "term" not in candidate.words:
                 with_factor += self.scaled(candidate, ratio)
         for candidate in sorted(with_factor, key=lambda found: found.cost):
             if self.proved(candidate.text):
