@@ -31,7 +31,8 @@ def listing(form: Form = "text") -> str:
         case "latex":
             return "\n".join(line for group, rows in groups for line in _description(group, rows))
         case "text":
-            return "\n".join(line for group, rows in groups for line in _columns(group, rows))
+            lines = [line for group, rows in groups for line in _columns(group, rows)]
+            return "\n".join([*lines, "`pullback show NAME` prints one of them.", ""])
 
 
 def page(row: Layer, form: Form = "text", *, steps: render.Detail = "short", width: int = WIDTH) -> str:
@@ -88,9 +89,9 @@ def _text(row: Layer, derivation: Derivation, steps: render.Detail, width: int, 
     double, single = ("=", "-") if ascii else ("═", "─")
     opening = [row.title, double * len(row.title), "", *textwrap.wrap(row.why, width)]
     origin = ["", *textwrap.wrap(f"Source of the formula: {row.source}.", width), ""]
-    code = ["", "Code", single * 4, "", textwrap.indent(derivation.emit().strip("\n"), "    ")]
-    parts = [*opening, *origin]
-    return "\n".join([*(map(ascii_text, parts) if ascii else parts), body, *code]) + "\n"
+    code = ["", "Code", single * 4, "", textwrap.indent(derivation.emit().strip("\n"), "    "), ""]
+    parts = ["\n".join([*opening, *origin]), body, "\n".join(code)]
+    return "\n".join(map(ascii_text, parts) if ascii else parts)
 
 
 # ---- Markdown -------------------------------------------------------------------------------
