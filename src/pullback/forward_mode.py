@@ -32,8 +32,10 @@ from pullback.naming import Names
 from pullback.notation import left_side, show
 from pullback.program import Program
 from pullback.publishing import Publisher, needed
-from pullback.rewriting import Section, Step
+from pullback.rewriting import Section, Step, final
+from pullback.rulebooks.brackets import ONCE, unshadowed
 from pullback.rulebooks.differentiation import names_in, target_indices
+from pullback.rulebooks.symmetry import with_symmetry
 from pullback.sizes import same_size, shape_text
 from pullback.structure import read_by_name, repeated_calls, structured
 from pullback.tangents import ForwardPass
@@ -76,7 +78,7 @@ def derive_jacobian(program: Program, x: str, y: str | None = None) -> Forwarded
     Raises `NameProblem` for a name that is not an input (x) or not defined (y), `DomainProblem` for integers.
     """
     wrt = real_input(program, x)
-    program = _up_to(program, y)
+    program = with_symmetry(_up_to(program, y))
     output = program.definitions[-1]
     names = Names(program)
     suffix = _suffix(wrt, program.definitions, program)
@@ -92,6 +94,7 @@ def derive_jacobian(program: Program, x: str, y: str | None = None) -> Forwarded
 
 def derive_jvp(program: Program, directions: Mapping[str, str]) -> Forwarded:
     """The derivative of the output along a direction: `{x: v}`, where the input v holds that of x."""
+    program = with_symmetry(program)
     seeds = _seeds(program, directions)
     output = program.definitions[-1]
     passed = _along(program, program.definitions, seeds, {output.tensor}, directions)
@@ -273,6 +276,7 @@ def _finished(
     directions: Mapping[str, str],
 ) -> Forwarded:
     """The tangents in the form people publish, laid out as a derivation."""
+    program = with_symmetry(program)
     own = program.by_name
     back = {t: own[t.name] for t in _every_tensor(passed) if own.get(t.name, t) is not t}
     gradient = [replace(d, body=_with(d.body, back)) for d in gradient]
@@ -283,7 +287,7 @@ def _finished(
         publisher.known[made.tensor.name] = made
     published = {d.tensor.name: d for d in gradient}
     for made in raw[len(gradient) :]:
-        published[made.tensor.name] = publisher.publish(made)
+        published[made.tensor.name] = _tidied(publisher.publish(made), publisher.steps)
     backward = needed(published, wanted)
     calls = repeated_calls(backward, passed.names)
     if calls:
@@ -299,6 +303,16 @@ def _finished(
     return Forwarded(kind, derived, tuple(results), dict(directions), _notes(kind, program, results))
 
 
+def _tidied(made: Definition, steps: dict[str, list[Step]]) -> Definition:
+    """A published definition in which no bracket stands twice, and no index has two meanings."""
+    new = replace(made, body=unshadowed(final(made.body, (ONCE,))))
+    if new.body is not made.body and not isinstance(made.body, Element):
+        left = left_side(made)
+        step = Step("brackets", Equation(left, made.body), Equation(left, new.body))
+        steps.setdefault(made.tensor.name, []).append(step)
+    return new
+
+
 def _named_calls(
     made: Definition, calls: Sequence[Definition], steps: dict[str, list[Step]]
 ) -> Definition:
@@ -307,7 +321,7 @@ def _named_calls(
     if new.body is not made.body:
         left = left_side(made)
         note = "computed once: " + ", ".join(f"{show(c.body)} as {c.tensor}" for c in calls)
-        step = Step("write out", Equation(left, made.body), Equation(left, new.body), note)
+        step = Step("name values", Equation(left, made.body), Equation(left, new.body), note)
         steps.setdefault(made.tensor.name, []).append(step)
     return new
 

@@ -184,7 +184,7 @@ def kronecker(definition: Definition, outputs: int) -> str | None:
 
 
 def _kron(term: Expr, indices: tuple[Index, ...]) -> str | None:
-    i, j, k, l = indices
+    i, j, i2, j2 = indices
     scale, core = _scaled(term)
     bound = core.indices if isinstance(core, Sum) else ()
     body = core.body if isinstance(core, Sum) else core
@@ -192,14 +192,14 @@ def _kron(term: Expr, indices: tuple[Index, ...]) -> str | None:
     second: list[Expr] = []
     for factors, labels in _connected(body, bound):
         outer = labels - set(bound)
-        if outer <= {i, k} and outer:
+        if outer <= {i, i2} and outer:
             first += factors
-        elif outer <= {j, l} and outer:
+        elif outer <= {j, j2} and outer:
             second += factors
         else:
             return None
-    f = _text(_summed(first, bound), (i, k))
-    g = _text(_summed(second, bound), (j, l))
+    f = _text(_summed(first, bound), (i, i2))
+    g = _text(_summed(second, bound), (j, j2))
     if not first or not second or f is None or g is None:
         return None
     product = f"kron({f}, {g})"

@@ -30,7 +30,8 @@ from pullback.naming import Names
 from pullback.notation import left_side
 from pullback.rewriting import Section
 from pullback.rulebooks.algebra import OperatorReader, known_operators
-from pullback.rulebooks.chainrule import ALGEBRA, COLLAPSING, Recorder, contribution, simplest
+from pullback.rulebooks.brackets import ONCE, unshadowed
+from pullback.rulebooks.chainrule import ALGEBRA, COLLAPSING, SHIFTING, Recorder, contribution, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
 
 SMALL: Final = 60  # nodes of an entry of an intermediate Jacobian that is read in place, not by name
@@ -132,10 +133,13 @@ class ForwardPass:
         """From the chain rule to the collapsed form, every line recorded."""
         note = "the tangent of each thing that is read, times how much it counts"
         record.line("chain rule", Equation(left, chain), Equation(left, chain), note)
+        value = unshadowed(value)
         record.line("substitute", Equation(left, chain), Equation(left, value))
-        value = record.rewrite(left, value, COLLAPSING)
+        for rules in (COLLAPSING, SHIFTING):
+            value = record.rewrite(left, value, rules)
+        value = record.rewrite(left, value, (ONCE,))
         value = record.rewrite(left, value, ALGEBRA)
-        simple = simplest(value)
+        simple = unshadowed(simplest(value))
         record.line("simplify", Equation(left, value), Equation(left, simple))
         return simple
 

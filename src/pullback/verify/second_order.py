@@ -63,7 +63,9 @@ def true_second_order(forward: Interpreter[Any], forwarded: Forwarded, result: R
         case "hvp":
             moved, dual = _along(forward, forwarded.directions, inputs)
             gradient = gradient_in(moved, inputs[result.key], program.output, None)
-            return _one(forward.domain, dual.tangent(gradient))
+            if gradient.tangent is None:
+                return _zeros(forward, inputs[result.key])
+            return _one(forward.domain, gradient.tangent)
         case "hessian":
             first, second = (inputs[name] for name in result.key.split(","))
             return _hessian(forward, first, second, program.output)
@@ -74,8 +76,16 @@ def _hessian(forward: Interpreter[Any], first: Tensor, second: Tensor, output: T
     shape = forward.domain.trailing(value, second.rank)
     dual: Dual[Any] = Dual(forward.domain, int(np.prod(shape, dtype=np.int64)))
     moved = forward.beside(dual, {second.name: dual.seeded(value, second.rank)})
-    tangent = dual.tangent(gradient_in(moved, first, output, None))
-    return forward.domain.restructure(tangent, last_direction(shape))
+    gradient = gradient_in(moved, first, output, None)
+    if gradient.tangent is None:
+        return _zeros(forward, first, second)
+    return forward.domain.restructure(gradient.tangent, last_direction(shape))
+
+
+def _zeros(forward: Interpreter[Any], *tensors: Tensor) -> Any:
+    """Zeros over the axes of the tensors."""
+    shape = tuple(forward.size(extent) for tensor in tensors for extent in tensor.shape)
+    return forward.domain.integers(np.zeros(shape, dtype=np.int64))
 
 
 def _along(
