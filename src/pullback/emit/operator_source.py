@@ -20,15 +20,22 @@ Value = Callable[[Expr, tuple[Index, ...]], str]
 def operator_text(e: Element, over: tuple[Index, ...], value: Value) -> tuple[str, str | None]:
     """The operator as an array over `over`, and the name of the helper that it calls."""
     if e.operator in METHODS:
-        return f"({value(e.bodies[0], over + e.binders[0])}).{e.operator}(axis={_last(len(e.binders[0]))})", None
+        return (
+            f"({value(e.bodies[0], over + e.binders[0])}).{e.operator}(axis={_last(len(e.binders[0]))})",
+            None,
+        )
     if e.operator in REDUCTIONS:
-        renamed = [_named(body, binder, e.binders[0]) for body, binder in zip(e.bodies, e.binders, strict=True)]
+        renamed = [
+            _named(body, binder, e.binders[0]) for body, binder in zip(e.bodies, e.binders, strict=True)
+        ]
         arrays = [value(body, over + e.binders[0]) for body in renamed]
         return f"{e.operator}({', '.join(arrays)}, axis={_last(len(e.binders[0]))})", e.operator
     places = [index for index in e.at if isinstance(index, Index) and index in over]
     if e.operator not in ALONG or len(set(places)) != len(e.at):
         raise PullbackError(f"{e.operator} of {show(e.bodies[0])} has no NumPy code in index notation")
-    arrays = [value(_named(body, binder, places), over) for body, binder in zip(e.bodies, e.binders, strict=True)]
+    arrays = [
+        value(_named(body, binder, places), over) for body, binder in zip(e.bodies, e.binders, strict=True)
+    ]
     axes = [over.index(index) - len(over) for index in places]
     axis = str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"
     return f"{e.operator}({', '.join(arrays)}, axis={axis})", e.operator

@@ -1,4 +1,4 @@
-"""The form in which a derivation runs: what would overflow, cancel or divide zero by zero is rewritten first."""
+"""The form in which a derivation runs: what would overflow, cancel or divide zero by zero is rewritten."""
 
 from __future__ import annotations
 

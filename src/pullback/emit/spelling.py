@@ -54,7 +54,7 @@ def softmax(x, axis=-1):
 ''',
     "logsumexp": '''
 def logsumexp(x, axis=None, keepdims=False):
-    """log(Σ exp(x)) along an axis, without overflow; the largest terms are counted, so that small ones show."""
+    """log(Σ exp(x)) along an axis, without overflow; the largest are counted, so that small ones show."""
     m = x.max(axis=axis, keepdims=True)
     top = (x == m).sum(axis=axis, keepdims=True, dtype=x.dtype)
     e = np.where(x == m, 0, np.exp(x - np.where(np.isfinite(m), m, 0)))

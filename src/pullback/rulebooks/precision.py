@@ -34,6 +34,7 @@ from pullback.expression import (
     total,
 )
 from pullback.rewriting import Rule
+from pullback.rulebooks.algebra import coefficient, key
 from pullback.rulebooks.exponentials import Exponentials, placed
 from pullback.rulebooks.stable import Applied, Laws, rule
 
@@ -51,7 +52,7 @@ class Precision:
     @property
     def phases(self) -> tuple[tuple[Rule, ...], ...]:
         """Rules in the order of use: quotients by a norm before the norm itself is rewritten."""
-        first = (self.norm_at_zero,)
+        first = (self.proportional, self.norm_at_zero)
         then = (self.log_near_one, self.exp_near_zero, self.one_minus_cos, self.variance, self.root)
         return tuple(tuple(rule(law) for law in laws) for laws in (first, then))
 
@@ -126,14 +127,27 @@ class Precision:
         return sums[0].indices, sums[0].body, rest
 
     def root(self, e: Expr) -> Applied:
-        """sqrt(Σ_k x[k]²) = norm(x), sqrt(x²) = |x|"""
+        """sqrt(Σ_k x[k]²) = norm(x)"""
         if not (isinstance(e, Pow) and e.exponent is HALF):
             return None
         match self.seen.opened(e.base):
             case Sum(indices, Pow(x, Num(two))) if two == 2 and tensors(x):
                 return Element("norm", (), (indices,), (x,), ()), "sqrt(Σ x²) = norm(x)"
-            case Pow(x, Num(two)) if two == 2:
-                return call("abs", x), "sqrt(x²) = |x|"
+        return None
+
+    def proportional(self, e: Expr) -> Applied:
+        """f / (c f) = 1 / c, for a number c, though f may vanish"""
+        if not isinstance(e, Mul):
+            return None
+        for below in e.factors:
+            if not (isinstance(below, Pow) and below.exponent is MINUS_ONE):
+                continue
+            terms = _terms(self.seen.opened(below.base))
+            for other in e.factors:
+                ratio = _ratio(_terms(other), terms) if isinstance(other, Add) else None
+                if ratio is not None:
+                    rest = [f for f in e.factors if f is not below and f is not other]
+                    return mul(num(ratio), *rest), "numerator and denominator are proportional"
         return None
 
     def norm_at_zero(self, e: Expr) -> Applied:
@@ -165,6 +179,8 @@ class Precision:
         match inner:
             case Element("norm", _, (indices,), (x,), _):
                 return norm, indices, x
+            case Call("abs", (x,)):
+                return norm, (), x
             case Pow(base, Num(n)) if n == Fraction(1, 2):
                 match self.seen.opened(base):
                     case Sum(indices, Pow(x, Num(two))) if two == 2:
@@ -175,3 +191,20 @@ class Precision:
 def _is_below(e: Expr) -> bool:
     """Whether the factor divides by something that inputs decide."""
     return isinstance(e, Pow) and isinstance(e.exponent, Num) and e.exponent.value < 0 and bool(tensors(e))
+
+
+def _terms(e: Expr) -> dict[str, Fraction]:
+    """The terms of a sum, a number in front written into it: term -> number."""
+    number, core = coefficient(e)
+    found: dict[str, Fraction] = {}
+    for term in core.terms if isinstance(core, Add) else (core,):
+        value, rest = coefficient(term)
+        found[key(rest)] = found.get(key(rest), Fraction(0)) + number * value
+    return found
+
+
+def _ratio(above: dict[str, Fraction], below: dict[str, Fraction]) -> Fraction | None:
+    if set(above) != set(below) or not all(below.values()):
+        return None
+    ratios = {above[term] / below[term] for term in above}
+    return ratios.pop() if len(ratios) == 1 else None

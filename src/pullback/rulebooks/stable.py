@@ -52,7 +52,7 @@ class Laws:
     def phases(self) -> tuple[tuple[Rule, ...], ...]:
         """Rules in the order of use: whole quotients before the reciprocals and differences inside them."""
         whole = (self.logarithm, self.hyperbolic, self.quotient)
-        parts = (self.logarithm, self.reciprocal, self.complement, self.two_sided)
+        parts = (self.logarithm, self.reciprocal, self.complement, self.two_sided, self.absolute)
         return tuple(tuple(rule(law) for law in laws) for laws in (whole, parts))
 
     # ---- logarithms
@@ -132,7 +132,7 @@ class Laws:
         """exp(x[i]) / Σ_k exp(x[k]) = softmax(x)[i], 1 / (1 + exp(-x)) = sigmoid(x)"""
         if not isinstance(e, Mul):
             return None
-        factors = e.factors
+        factors = self._spread(e.factors)
         for k, factor in enumerate(factors):
             if isinstance(factor, Pow) and isinstance(factor.exponent, Num) and factor.exponent.value < 0:
                 others = (*factors[:k], *factors[k + 1 :])
@@ -141,6 +141,22 @@ class Laws:
                     rest = power(factor.base, add(factor.exponent, ONE))
                     return mul(result, rest), _law_of(result)
         return None
+
+    def _spread(self, factors: Sequence[Expr]) -> tuple[Expr, ...]:
+        """The factors, with names of quotients by a sum of exponentials written out."""
+        result: list[Expr] = []
+        for factor in factors:
+            inner = self.seen.opened(factor)
+            parts = inner.factors if isinstance(inner, Mul) else (inner,)
+            written_out = self.seen.deep and any(self._is_over_exponentials(part) for part in parts)
+            result += parts if written_out else (factor,)
+        return tuple(result)
+
+    def _is_over_exponentials(self, e: Expr) -> bool:
+        match e:
+            case Pow(base, Num(n)) if n < 0:
+                return self.seen.normaliser(base) is not None
+        return False
 
     def reciprocal(self, e: Expr) -> Applied:
         """1 / (1 + exp(x)) = sigmoid(-x)"""
@@ -257,6 +273,13 @@ class Laws:
         for sign, one, other in ((1, p, q), (-1, q, p)):
             if set(e.terms) == {one, neg(other)}:
                 return sign
+        return None
+
+    def absolute(self, e: Expr) -> Applied:
+        """sqrt(x²) = |x|"""
+        match e:
+            case Pow(Pow(x, Num(two)), Num(half)) if two == 2 and half == Fraction(1, 2):
+                return call("abs", x), "sqrt(x²) = |x|"
         return None
 
     def complement(self, e: Expr) -> Applied:
