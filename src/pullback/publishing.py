@@ -21,13 +21,18 @@ from pullback.expression import (
     ZERO,
     Access,
     Add,
+    Bracket,
     Definition,
     Element,
     Equation,
     Expr,
+    Num,
     Tensor,
     add,
+    bracket,
     free,
+    mul,
+    num,
     replace,
     sizes_in,
     substitute,
@@ -37,9 +42,9 @@ from pullback.expression import (
 from pullback.matrix import matrix_line
 from pullback.notation import left_side, show
 from pullback.program import Program
-from pullback.rewriting import Step, final
+from pullback.rewriting import Step
 from pullback.rulebooks.algebra import key, tidy
-from pullback.rulebooks.chainrule import COLLAPSING
+from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.normal import (
     Pattern,
@@ -50,12 +55,14 @@ from pullback.rulebooks.normal import (
     expand,
     patterns,
     reused,
+    solutions,
 )
 from pullback.sizes import evaluate_size
 
 TYPICAL = 64  # what every symbolic size counts as when costs are compared
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
+MAX_SLICES = 8  # of an axis that is written slice by slice
 MAX_NODES = 150  # of a line with other lines written into it
 
 Cost = tuple[int, int]
@@ -80,6 +87,7 @@ class Publisher:
         self.raw = {definition.tensor.name: definition for definition in raw}
         self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
         self.patterns: list[Pattern] = patterns([d for d in program.definitions if d.source])
+        self.patterns += solutions([*program.definitions, *raw])
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
         self.costs: dict[Definition, Cost] = {}
@@ -134,7 +142,30 @@ class Publisher:
                     continue
                 for candidate in self._forms(definition, written, tuple(chosen)):
                     found.setdefault(candidate.body, candidate)
+        for candidate in list(found.values()):
+            sliced = self._by_slices(definition, candidate)
+            if sliced is not None:
+                found.setdefault(sliced.body, sliced)
         return list(found.values())
+
+    def _by_slices(self, definition: Definition, candidate: Candidate) -> Candidate | None:
+        """f(j) = Σ_c [j = c] f(c), for an index j of few values that brackets tell apart."""
+        for j in definition.indices:
+            told = [n for n in walk(candidate.body) if isinstance(n, Bracket) and {n.left, n.right} & {j}]
+            if not told or not isinstance(j.extent, Num) or j.extent.value > MAX_SLICES:
+                continue
+            slices = []
+            for c in range(int(j.extent.value)):
+                inner = tidy(settled(substitute(candidate.body, {j: num(c)})))
+                try:
+                    parts = parts_of([t for t in expand(inner, self._is_forward)])
+                except TooManyTerms:
+                    return None
+                slices.append(mul(bracket("==", j, num(c)), factored(parts)))
+            body = add(*slices)
+            stage = ("factor", body, f"slice by slice along {j.name}")
+            return Candidate(body, candidate.inlined, (*candidate.stages, stage))
+        return None
 
     def _is_plain(self, body: Expr) -> bool:
         """One product under a sum, of which nothing can be written out, merged or read elsewhere."""
@@ -178,7 +209,7 @@ class Publisher:
         return replace(body, change) if names else body
 
     def _forms(self, definition: Definition, written: Expr, inlined: tuple[str, ...]) -> list[Candidate]:
-        e = tidy(final(written, COLLAPSING))
+        e = tidy(settled(written))
         start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
         found = [Candidate(e, inlined, (start,))]
         for opaque in (self._is_forward, lambda _: False):

@@ -295,7 +295,7 @@ def powers_multiplied(e: Expr) -> tuple[Expr, str] | None:
     return None
 
 
-ORIGINAL_SHIFT = next(rule.apply for rule in chainrule.COLLAPSING if rule.name == "shift")
+ORIGINAL_SHIFT = next(rule.apply for rule in chainrule.SHIFTING if rule.name == "shift")
 CONVOLUTION = "Y[p] = X[p + r] * W[r]"
 
 RULES = [

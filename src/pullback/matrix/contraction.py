@@ -17,10 +17,12 @@ from pullback.matrix.forms import (
     Form,
     Map,
     MatMul,
+    Operation,
     Outer,
     Reduce,
     Scalar,
     Times,
+    Triangle,
     union,
 )
 
@@ -130,7 +132,8 @@ def _pair(left: Form, right: Form, closed: tuple[Index, ...]) -> Form:
     """left × right, summed over the labels that occur nowhere else."""
     a, b = set(left.labels), set(right.labels)
     if not closed:
-        return times([left, right], [])
+        masked = _masked(left, right) or _masked(right, left)
+        return times([left, right], []) if masked is None else masked
     kept = tuple(label for label in union([left, right]) if label not in closed)
     if len(closed) == 1 and matmul_fits(left, right, closed[0]):
         k = closed[0]
@@ -140,6 +143,14 @@ def _pair(left: Form, right: Form, closed: tuple[Index, ...]) -> Form:
     if a == b or a <= b or b <= a:
         return reduce_sum(times([left, right], []), closed)
     return Einsum(kept, (left, right))
+
+
+def _masked(mask: Form, other: Form) -> Form | None:
+    """tril(ones) * X = tril(X)"""
+    if isinstance(mask, Triangle) and isinstance(mask.child, Operation) and mask.child.function == "ones":
+        if set(mask.labels) <= set(other.labels):
+            return Triangle(other.labels, mask.function, other, mask.pair, mask.offset)
+    return None
 
 
 def matmul_fits(left: Form, right: Form, k: Index) -> bool:

@@ -47,6 +47,14 @@ class Reshaped(Form):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Laid(Form):
+    """A child that is worked out on its own axes first, and laid out for broadcasting after."""
+
+    child: Form
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Cumulative(Form):
     """Σ_k [k <= j] child[k]: running sums along the label j; `reverse` for [k >= j]."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pullback.affine import is_plain, same
+from pullback.affine import divide, is_plain, same
 from pullback.expression import (
     ONE,
     Access,
@@ -22,6 +22,7 @@ from pullback.expression import (
     free,
     is_symmetric,
     mul,
+    num,
     power,
     substitute,
     tensors,
@@ -93,6 +94,8 @@ def _access(e: Access) -> Form:
     for slot, size in zip(e.slots, e.tensor.shape, strict=True):
         if isinstance(slot, Index) and same(slot.extent, size):
             axes.append(slot)
+        elif isinstance(slot, Index) or (isinstance(slot, Add) and len(free(slot)) == 1):
+            return _block(e)
         elif isinstance(slot, Num) and size is Num(Fraction(1)):
             axes.append(None)
         elif isinstance(slot, Add):
@@ -118,6 +121,34 @@ def _reshaped(e: Access) -> Form:
     if len(set(labels)) != len(labels):
         raise NoMatrixForm
     return Reshaped(tuple(labels), e.tensor.name, tuple(shape))
+
+
+def _block(e: Access) -> Form:
+    """X[…, c·H + h, …], one of the equal blocks of an axis: the axis split, and block c taken."""
+    inner: list[Index] = []
+    shape: list[Expr] = []
+    which: int | None = None
+    axis = Index("_", ONE)
+    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
+        if isinstance(slot, Index) and same(slot.extent, size):
+            inner.append(slot)
+            shape.append(size)
+            continue
+        rest = sorted(free(slot), key=lambda index: index.name)
+        blocks = divide(size, rest[0].extent) if len(rest) == 1 else None
+        if which is not None or not isinstance(blocks, Num):
+            raise NoMatrixForm
+        h = rest[0]
+        found = [c for c in range(int(blocks.value)) if same(slot, add(mul(num(c), h.extent), h))]
+        if not found:
+            raise NoMatrixForm
+        which, axis = found[0], Index("_", blocks)
+        inner += [axis, h]
+        shape += [blocks, h.extent]
+    if which is None or len(set(inner)) != len(inner):
+        raise NoMatrixForm
+    labels = tuple(index for index in inner if index is not axis)
+    return Take(labels, Reshaped(tuple(inner), e.tensor.name, tuple(shape)), tuple(inner), axis, which)
 
 
 def _quotient_remainder(slot: Expr) -> tuple[Index, Index]:
@@ -238,6 +269,8 @@ def _running_sum(factors: list[Expr], over: tuple[Index, ...]) -> Form | None:
     if not summed or any(j in free(f) for f in summed):
         return None
     child = lift(substitute(mul(ONE, *summed), {k: j}))
+    if len(child.labels) > 2:
+        return None  # a masked product is less work than running sums of something larger
     # tril holds where column <= row.
     reverse = (column is k) != (function == "tril")
     form = Cumulative(child.labels, child, j, reverse)

@@ -144,6 +144,9 @@ def _scaled(number: Fraction, rest: ast.expr | None) -> ast.expr:
         return rest
     if number == -1:
         return _negated(rest)
+    if abs(number.numerator) == 1 and number.denominator > 1 and isinstance(rest, ast.BinOp):
+        if isinstance(rest.op, ast.MatMult):
+            return binary(rest if number > 0 else _negated(rest), "/", constant(number.denominator))
     if number.numerator in (1, -1) and decimal(number) is None:
         inner = rest if number > 0 else _negated(rest)
         return binary(inner, "/", constant(number.denominator))
@@ -171,6 +174,6 @@ def _negated(rest: ast.expr) -> ast.expr:
             return binary(right, "-", left)
         case ast.BinOp(left, ast.Mult() | ast.Div() as operator, right) if not isinstance(left, ast.Constant):
             return ast.BinOp(_negated(left), operator, right)
-        case ast.BinOp(ast.Constant(), _, _):
-            return negative(rest)
+        case ast.BinOp(ast.BinOp(_, ast.Mult() | ast.Div(), _) as left, ast.MatMult() as operator, right):
+            return ast.BinOp(_negated(left), operator, right)
     return negative(rest)

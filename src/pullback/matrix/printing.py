@@ -15,6 +15,7 @@ from pullback.matrix.forms import (
     Einsum,
     Eye,
     Form,
+    Laid,
     Leaf,
     Map,
     MatMul,
@@ -152,6 +153,8 @@ def _print(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
             return _leaf(form, axes)
         case Reshaped(labels, text, shape):
             return _laid(function("reshape", name(text), sequence([scalar(e) for e in shape])), labels, axes)
+        case Laid(labels, child):
+            return _laid(_print(child, labels), labels, axes)
         case Cumulative():
             return _cumulative(form, axes)
         case Times():
@@ -214,11 +217,39 @@ def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
             numbers_below += [scalar(x) for x in bottom]
         else:
             rest.append(child)
+    rest, below = _together(rest, below, axes)
     top_nodes = [*numbers_above, *(_child(child, axes) for child in rest)]
     bottom_nodes = [*(_child(child, axes) for child in below), *numbers_below]
     if form.negative:
         top_nodes = [negative(top_nodes[0]), *top_nodes[1:]] if top_nodes else [negative(constant(1))]
     return quotient(top_nodes, bottom_nodes)
+
+
+def _together(
+    above: list[Form], below: list[Form], axes: tuple[Axis, ...]
+) -> tuple[list[Form], list[Form]]:
+    """Factors that need the same reshape to broadcast are multiplied first, and laid out once."""
+    groups: dict[tuple[Index, ...], tuple[list[Form], list[Form]]] = {}
+    for forms, side in ((above, 0), (below, 1)):
+        for form in forms:
+            if _must_reshape(form, axes):
+                groups.setdefault(form.labels, ([], []))[side].append(form)
+    for labels, (top, bottom) in groups.items():
+        if len(top) + len(bottom) < 2 or not top:
+            continue
+        joined = Laid(labels, Times(labels, tuple(top), tuple(bottom)))
+        place = above.index(top[0])
+        above = [joined if k == place else f for k, f in enumerate(above) if k == place or f not in top]
+        below = [f for f in below if f not in bottom]
+    return above, below
+
+
+def _must_reshape(form: Form, axes: tuple[Axis, ...]) -> bool:
+    """Whether a form has to be reshaped to broadcast against the axes."""
+    if not form.labels or isinstance(form, Reduce) or (isinstance(form, Leaf) and None in form.axes):
+        return False
+    wanted = _restrict(form, axes)
+    return None in wanted and isinstance(form, Leaf | MatMul | Map | Times)
 
 
 def _means(above: list[Form], below: list[Form]) -> tuple[list[Form], list[Form]]:

@@ -26,10 +26,12 @@ from pullback.expression import (
 from pullback.notation import left_side, show
 from pullback.rewriting import Line, Rule, Step, final, run
 from pullback.rulebooks.algebra import COLLECT, POWERS, reuse, tidy
-from pullback.rulebooks.delta import COLLAPSE, DELTA, LOCAL, OPEN
+from pullback.rulebooks.delta import COLLAPSE, DELTA, LOCAL, OPEN, SHIFT
 from pullback.rulebooks.differentiation import ACCESS_RULE, differentiate
 
+# A shift settles one index by guards; it comes last, when nothing neater collapses the sums.
 COLLAPSING: tuple[Rule, ...] = (*DELTA, *OPEN)
+SHIFTING: tuple[Rule, ...] = (SHIFT, *DELTA, *OPEN)
 ALGEBRA: tuple[Rule, ...] = (POWERS, COLLECT)
 STARTING = ("definition", "chain rule")  # lines that state something, and come from no line before them
 
@@ -99,7 +101,8 @@ def contribution(
     if upstream is not None:
         value = total(definition.indices, mul(upstream, local))
         record.line("substitute", Equation(left, chain), Equation(left, value))
-        value = record.rewrite(left, value, COLLAPSING)
+        for rules in (COLLAPSING, SHIFTING):
+            value = record.rewrite(left, value, rules)
         value = record.rewrite(left, value, ALGEBRA)
     else:
         record.line(
@@ -172,9 +175,16 @@ def share(local: Expr) -> Expr | None:
     return result
 
 
+def settled(value: Expr) -> Expr:
+    """Every delta collapsed that can be."""
+    for rules in (COLLAPSING, SHIFTING):
+        value = final(value, rules)
+    return value
+
+
 def simplest(value: Expr) -> Expr:
     """Like terms and powers gathered, deltas collapsed."""
-    return tidy(final(value, (*COLLAPSING, *ALGEBRA)))
+    return tidy(final(settled(value), ALGEBRA))
 
 
 def is_collapsed(step: Step) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pullback.affine import decided, divide, extent, polynomial, same, solve, within
 from pullback.expression import (
     ONE,
@@ -15,6 +17,7 @@ from pullback.expression import (
     Mul,
     Num,
     Sum,
+    accesses,
     add,
     bracket,
     free,
@@ -220,11 +223,25 @@ def shift(e: Expr) -> tuple[Expr, str] | None:
             if value is None or _occurs_inside(k, factor):
                 continue
             rest = mul(ONE, *factors[:place], *factors[place + 1 :])
-            guards = (bracket("<=", ZERO, value), bracket("<", value, k.extent))
-            body = mul(substitute(rest, {k: value}), *guards)
+            guards: tuple[Expr, ...] = (bracket("<=", ZERO, value), bracket("<", value, k.extent))
+            moved = substitute(rest, {k: value})
+            left = [index for index in e.indices if index is not k]
+            if not free(value).isdisjoint(left):
+                guards += _implied(moved, left)
+            body = mul(moved, *guards)
             note = f"the sum over {k.name} keeps one term: {k.name} = {show(value)}, where that is in range"
             return _without(e, k, body), note
     return None
+
+
+def _implied(e: Expr, left: Sequence[Index]) -> tuple[Expr, ...]:
+    """Guards of reads that may leave the sum over `left`, which holds the brackets that imply these."""
+    found: dict[Expr, None] = {}
+    for access in accesses(e):
+        for slot, size in zip(access.slots, access.tensor.shape, strict=True):
+            if free(slot) and free(slot).isdisjoint(left) and not within(slot, size):
+                found.update(dict.fromkeys((bracket("<=", ZERO, slot), bracket("<", slot, size))))
+    return tuple(found)
 
 
 def _occurs_inside(k: Index, factor: Bracket) -> bool:
@@ -336,5 +353,5 @@ DELTA = (
     Rule("split the range", split_range),
     Rule("divide and remainder", divide_and_remainder),
     Rule("unsplit", unsplit),
-    Rule("shift", shift),
 )
+SHIFT = Rule("shift", shift)
