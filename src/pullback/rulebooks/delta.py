@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pullback.affine import decided, divide, extent, polynomial, same, solve, within
+from pullback.affine import decided, divide, expression, extent, polynomial, same, solve, within
 from pullback.expression import (
     ONE,
     ZERO,
@@ -238,7 +238,8 @@ def _implied(e: Expr, left: Sequence[Index]) -> tuple[Expr, ...]:
     """Guards of reads that may leave the sum over `left`, which holds the brackets that imply these."""
     found: dict[Expr, None] = {}
     for access in accesses(e):
-        for slot, size in zip(access.slots, access.tensor.shape, strict=True):
+        for written, size in zip(access.slots, access.tensor.shape, strict=True):
+            slot = expression(polynomial(written))
             if free(slot) and free(slot).isdisjoint(left) and not within(slot, size):
                 found.update(dict.fromkeys((bracket("<=", ZERO, slot), bracket("<", slot, size))))
     return tuple(found)

@@ -40,7 +40,8 @@ def random_program(
     while True:
         count = statements if statements is not None else rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 8))
         sample = _program(rng, count, notation, rank, wide, rational, seed)
-        if sample.shapes:
+        targets = {line.split("=")[0].split("[")[0].strip() for line in sample.source.splitlines()}
+        if set(sample.shapes) - targets:
             return sample
 
 
