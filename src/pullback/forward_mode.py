@@ -9,8 +9,8 @@ those of the backward pass are one program, whose output is the gradient.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
 from pullback.derivation import Derived, derive_program
 from pullback.errors import DomainProblem, NameProblem, ShapeProblem, nearest
@@ -26,48 +26,24 @@ from pullback.expression import (
     walk,
 )
 from pullback.expression import replace as rewrite
-from pullback.formula import Spelling, Statement, index_statements, inline, statements
+from pullback.forwarded import Forwarded, Kind, Result
+from pullback.functions import FUNCTIONS
 from pullback.matrix import matrix_line, shape_line
 from pullback.naming import Names
 from pullback.notation import left_side, show
+from pullback.operators import OPERATORS
 from pullback.program import Program
 from pullback.publishing import Publisher, needed
-from pullback.rewriting import Section, Step, final
+from pullback.rewriting import Line, Section, Step, final
+from pullback.rulebooks.algebra import functions_in, operators_in
 from pullback.rulebooks.brackets import ONCE, unshadowed
 from pullback.rulebooks.differentiation import names_in, target_indices
 from pullback.rulebooks.symmetry import with_symmetry
 from pullback.sizes import same_size, shape_text
-from pullback.structure import read_by_name, repeated_calls, structured
+from pullback.structure import read_by_name, repeated_calls
 from pullback.tangents import ForwardPass
 
 SYMMETRIC: Final = frozenset(("symmetric", "spd"))
-
-Kind = Literal["jacobian", "hessian", "jvp", "hvp"]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One derivative: the tensor that holds it, and for a Jacobian or Hessian what it is a derivative of."""
-
-    key: str  # the input or "x,x2" that a caller asks by
-    tensor: Tensor
-    outputs: int = 0  # how many of its axes are the output's (of a Hessian: the first input's)
-
-
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """A finished derivation of derivatives by forward mode. Everything above this floor only reads it.
-
-    `derived` is laid out as that of a backward pass: `raw` and `backward` hold the gradient's lines where
-    they are differentiated, then the tangents.
-    """
-
-    kind: Kind
-    derived: Derived
-    results: tuple[Result, ...]
-    directions: Mapping[str, str]  # input -> the input that holds its direction
-    notes: tuple[str, ...]
-
 
 # ---- the four derivatives ---------------------------------------------------------------------
 
@@ -298,7 +274,8 @@ def _finished(
     lines = {d.tensor.name: line for d in every if (line := matrix_line(d)) is not None}
     kept = {d.tensor.name for d in backward}
     steps = {n: s for n, s in publisher.steps.items() if n in kept}
-    sections = _with_published(passed, steps, published, lines, wanted)
+    made_sections = _with_published(passed, steps, published, lines, wanted)
+    sections = [_restored(section, back) for section in made_sections]
     derived = Derived(program, None, (), tuple(sections), (), tuple(backward), lines, (), tuple(raw))
     return Forwarded(kind, derived, tuple(results), dict(directions), _notes(kind, program, results))
 
@@ -324,6 +301,26 @@ def _named_calls(
         step = Step("name values", Equation(left, made.body), Equation(left, new.body), note)
         steps.setdefault(made.tensor.name, []).append(step)
     return new
+
+
+def _restored(section: Section, back: Mapping[Tensor, Tensor]) -> Section:
+    """The section with the tensors that the program declares."""
+    if not back:
+        return section
+    steps = [
+        replace(step, before=_reading(step.before, back), after=_reading(step.after, back))
+        for step in section.steps
+    ]
+    made = section.definition
+    tensor = back.get(made.tensor, made.tensor)
+    made = replace(made, tensor=tensor, body=_with(made.body, back))
+    return Section(made, back.get(section.operand, section.operand), tuple(steps))
+
+
+def _reading(line: Line, back: Mapping[Tensor, Tensor]) -> Line:
+    if isinstance(line, Equation):
+        return Equation(_with(line.left, back), _with(line.right, back))
+    return line
 
 
 def _every_tensor(passed: ForwardPass) -> set[Tensor]:
@@ -355,7 +352,7 @@ def _with_published(
 
 
 def _notes(kind: Kind, program: Program, results: Sequence[Result]) -> tuple[str, ...]:
-    """The conventions that a reader must know."""
+    """The conventions that a reader must know: independent entries, and kinks."""
     named = {name for result in results for name in result.key.split(",")}
     if kind == "jvp":
         named = {tensor.name for tensor in program.inputs}
@@ -366,47 +363,8 @@ def _notes(kind: Kind, program: Program, results: Sequence[Result]) -> tuple[str
                 f"{tensor.name} is symmetric, and its entries are treated as independent: "
                 f"{tensor.name}[i,j] changes alone, not together with {tensor.name}[j,i]"
             )
+    for definition in program.definitions:
+        names = [*functions_in(definition.body), *operators_in(definition.body)]
+        kinks = {name: FUNCTIONS[name].kink if name in FUNCTIONS else OPERATORS[name].kink for name in names}
+        found += [f"{name} in {definition.tensor}: {kink}" for name, kink in kinks.items() if kink]
     return tuple(found)
-
-
-# ---- the lines of a result -----------------------------------------------------------------------
-
-
-def result_program(
-    forwarded: Forwarded,
-    results: Collection[str] | None = None,
-    *,
-    with_forward: bool = False,
-    dense: bool = False,
-) -> tuple[Statement, ...]:
-    """The statements that compute the results (names of their tensors; all by default), in order.
-
-    A derivative of more than two axes is written in index notation, where its brackets show the structure,
-    with `dense` in matrix notation where that exists.
-    """
-    derived = forwarded.derived
-    every = {result.tensor.name: result for result in forwarded.results}
-    wanted = list(results if results is not None else every)
-    made: dict[str, Definition] = {}
-    for definition in derived.program.definitions:
-        if with_forward or not definition.source:
-            made[definition.tensor.name] = definition
-    for definition in derived.backward:
-        made[definition.tensor.name] = definition
-    spelling = Spelling(derived)
-    lines: list[Statement] = []
-    for definition in needed(made, wanted):
-        name = definition.tensor.name
-        line = derived.lines.get(name)
-        shown = name in every and not dense and forwarded.kind in ("jacobian", "hessian")
-        if shown and definition.tensor.rank > 2 and not _reads_operators(definition):
-            lines += index_statements(definition, spelling)
-        else:
-            line = (structured(definition) if shown else None) or line
-            lines += statements(definition, line, spelling)
-    own = {d.tensor.name for d in derived.program.definitions if d.source}
-    return inline(lines, set(wanted) | own)
-
-
-def _reads_operators(definition: Definition) -> bool:
-    return any(isinstance(node, Element) for node in walk(definition.body))

@@ -17,14 +17,12 @@ from pullback.emit.numpy_source import lines_source
 from pullback.errors import DomainProblem, NameProblem
 from pullback.expression import Expr, Tensor
 from pullback.forward_mode import (
-    Forwarded,
-    Kind,
     derive_hessian,
     derive_hvp,
     derive_jacobian,
     derive_jvp,
-    result_program,
 )
+from pullback.forwarded import Forwarded, Kind, result_program
 from pullback.notation import show_equation
 from pullback.program import Program
 from pullback.rewriting import Line, MatrixLine, ShapeLine, Step

@@ -26,14 +26,12 @@ from pullback.evaluator.worlds import Worlds
 from pullback.expression import Definition, Index, Tensor, walk
 from pullback.formula import Statement
 from pullback.forward_mode import (
-    Forwarded,
-    Result,
     derive_hessian,
     derive_hvp,
     derive_jacobian,
     derive_jvp,
-    result_program,
 )
+from pullback.forwarded import Forwarded, Result, result_program
 from pullback.program import Program
 from pullback.reading import read_lines
 from pullback.rewriting import Status
