@@ -90,9 +90,9 @@ class Publisher:
         self.patterns += solutions([*program.definitions, *raw])
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
-        self.costs: dict[Definition, Cost] = {}
         self.constants: dict[str, Fraction | None] = {}
-        self.roots = _roots(self.raw, wanted)
+        self.costs: dict[Definition, Cost] = {}
+        self.roots = self._roots(wanted)
         self._checker: Checker | None = None
         self._considered: set[str] = set()  # what the candidates at hand differ in
 
@@ -142,10 +142,12 @@ class Publisher:
                     continue
                 for candidate in self._forms(definition, written, tuple(chosen)):
                     found.setdefault(candidate.body, candidate)
-        for candidate in list(found.values()):
-            sliced = self._by_slices(definition, candidate)
-            if sliced is not None:
-                found.setdefault(sliced.body, sliced)
+        if any(isinstance(j.extent, Num) and j.extent is not ONE for j in definition.indices):
+            ranked = sorted(found.values(), key=lambda c: self._score(definition, c))
+            for candidate in ranked[:3]:
+                sliced = self._by_slices(definition, candidate)
+                if sliced is not None:
+                    found.setdefault(sliced.body, sliced)
         return list(found.values())
 
     def _by_slices(self, definition: Definition, candidate: Candidate) -> Candidate | None:
@@ -275,6 +277,18 @@ class Publisher:
                 return None
         return None
 
+    def _roots(self, wanted: Sequence[str]) -> dict[str, set[str]]:
+        """For each gradient the wanted or costly ones that read it; two are enough to know that it is shared."""
+        found: dict[str, set[str]] = {}
+        for name, definition in reversed(self.raw.items()):
+            own = {name} if name in wanted or not self._is_light(definition) else found.get(name, set())
+            for tensor in tensors(definition.body):
+                if tensor.name in self.raw:
+                    known = found.setdefault(tensor.name, set())
+                    if len(known) < 2:
+                        known.update(own)
+        return found
+
     # ---- costs
 
     def _score(self, definition: Definition, candidate: Candidate) -> Cost:
@@ -320,11 +334,11 @@ class Publisher:
             return self._index_cost(definition)
 
     def _index_cost(self, definition: Definition) -> Cost:
-        """In index notation every factor is touched once for every value of every index."""
+        """In index notation everything is worked out for every value of every index: the last resort."""
         indices = {index for node in walk(definition.body) for index in free(node)} | set(definition.indices)
         volume = prod(self._extent(index.extent) for index in indices)
         count = sum(1 for _ in walk(definition.body))
-        return volume * 2, 4 * count
+        return volume * count, 4 * count
 
     def _around(self, definition: Definition) -> list[Tensor]:
         return [*tensors(definition.body), definition.tensor]
@@ -337,18 +351,6 @@ class Publisher:
 
     def _extent(self, e: Expr) -> int:
         return evaluate_size(e, {name: TYPICAL for name in sizes_in(e)})
-
-
-def _roots(raw: Mapping[str, Definition], wanted: Sequence[str]) -> dict[str, set[str]]:
-    """For each gradient the wanted ones that it takes part in; two are enough to know that it is shared."""
-    found: dict[str, set[str]] = {name: {name} for name in wanted if name in raw}
-    for name, definition in reversed(raw.items()):
-        for tensor in tensors(definition.body):
-            if tensor.name in raw:
-                known = found.setdefault(tensor.name, set())
-                if len(known) < 2:
-                    known.update(found.get(name, ()))
-    return found
 
 
 def _sum(terms: Sequence[Term]) -> Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -35,9 +36,14 @@ def printed(definition: Definition) -> str:
         other = einsum_form(definition.body)
         if other is not None:
             shorter = _text(exact(other, definition.indices))
-            if len(shorter) < len(text):
+            if _length(shorter) < _length(text):
                 return shorter
     return text
+
+
+def _length(text: str) -> int:
+    """How much there is to read: names, numbers, signs, and one for a string."""
+    return len(re.findall(r'"[^"]*"|\w+|[^\w\s]', text))
 
 
 def _text(value: ast.expr) -> str:

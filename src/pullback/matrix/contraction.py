@@ -15,6 +15,7 @@ from pullback.matrix.forms import (
     Einsum,
     Eye,
     Form,
+    Leaf,
     Map,
     MatMul,
     Operation,
@@ -155,6 +156,8 @@ def _masked(mask: Form, other: Form) -> Form | None:
 
 def matmul_fits(left: Form, right: Form, k: Index) -> bool:
     """Whether Σ_k is a matrix product: at most one free label on one side, and no shared label beside k."""
+    if any(isinstance(form, Leaf) and None in form.axes for form in (left, right)):
+        return False  # an axis of size 1 is there to broadcast
     a = [label for label in left.labels if label != k]
     b = [label for label in right.labels if label != k]
     shared = set(a) & set(b)

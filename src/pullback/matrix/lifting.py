@@ -279,13 +279,9 @@ def _running_sum(factors: list[Expr], over: tuple[Index, ...]) -> Form | None:
 
 def einsum_form(e: Expr) -> Form | None:
     """A product of entries under a sum as one einsum, None where it is something else."""
-    factors = list(e.factors) if isinstance(e, Mul) else [e]
-    sums = [f for f in factors if isinstance(f, Sum)]
-    if len(sums) != 1:
+    over, factors = _flat_product(e)
+    if not over:
         return None
-    over = sums[0].indices
-    factors = [f for f in factors if f is not sums[0]]
-    factors += list(sums[0].body.factors) if isinstance(sums[0].body, Mul) else [sums[0].body]
     numbers = [f for f in factors if not free(f) and not tensors(f)]
     entries = [f for f in factors if f not in numbers]
     if len(entries) < 2 or not all(isinstance(f, Access) for f in entries):
@@ -296,6 +292,25 @@ def einsum_form(e: Expr) -> Form | None:
     kept = tuple(label for label in union(forms) if label not in over)
     product = Einsum(kept, tuple(forms))
     return times([*(Scalar((), number) for number in numbers), product], [])
+
+
+def _flat_product(e: Expr) -> tuple[tuple[Index, ...], list[Expr]]:
+    """The bound indices and the factors of a product with sums in it, where no name stands for two indices."""
+    over: list[Index] = []
+    factors: list[Expr] = []
+    stack = [e]
+    while stack:
+        node = stack.pop(0)
+        if isinstance(node, Mul):
+            stack = [*node.factors, *stack]
+        elif isinstance(node, Sum):
+            over += node.indices
+            stack = [node.body, *stack]
+        else:
+            factors.append(node)
+    names = {index.name for index in over}
+    clash = len(names) < len(over) or not names.isdisjoint(index.name for index in free(e))
+    return ((), factors) if clash else (tuple(over), factors)
 
 
 def _axes(form: Form) -> tuple[Index | None, ...]:

@@ -84,11 +84,20 @@ def _common(parts: Sequence[Part]) -> tuple[Powers, Fraction]:
         elif all(x < 0 for x in exponents):
             common[base] = max(exponents)
         del n
-    sizes = {abs(part.coefficient) for part in parts}
-    number = sizes.pop() if len(sizes) == 1 else Fraction(1)
+    number = _shared_number([abs(part.coefficient) for part in parts])
     if all(part.coefficient < 0 for part in parts):
         number = -number
     return common, number
+
+
+def _shared_number(sizes: Sequence[Fraction]) -> Fraction:
+    """The number that leaves the most coefficients 1 and all of them whole."""
+    best = Fraction(1)
+    for number in sorted(set(sizes)):
+        whole = all((size / number).denominator == 1 for size in sizes)
+        if whole and sum(size == number for size in sizes) > sum(size == best for size in sizes):
+            best = number
+    return best
 
 
 def _grouped(parts: Sequence[Part]) -> Expr:

@@ -69,17 +69,15 @@ class Precision:
         found = self.from_one(e, "exp")
         if found is None:
             return None
-        sign, argument = found
-        return mul(num(-sign), call("expm1", argument)), "exp(x) - 1 = expm1(x)"
+        return found.replaced(neg(call("expm1", found.argument))), "exp(x) - 1 = expm1(x)"
 
     def one_minus_cos(self, e: Expr) -> Applied:
         """1 - cos(x) = 2 sin(x/2)²"""
         found = self.from_one(e, "cos")
         if found is None:
             return None
-        sign, x = found
-        square = power(call("sin", mul(HALF, x)), TWO)
-        return mul(num(2 * sign), square), "1 - cos(x) = 2 sin(x/2)²"
+        square = power(call("sin", mul(HALF, found.argument)), TWO)
+        return found.replaced(mul(TWO, square)), "1 - cos(x) = 2 sin(x/2)²"
 
     def variance(self, e: Expr) -> Applied:
         """Σ_k x[k]² / N - μ² = Σ_k (x[k] - μ)² / N, for μ = Σ_k x[k] / N"""

@@ -6,6 +6,7 @@ These are the laws of exponentials; those that keep the digits of small numbers 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
@@ -36,10 +37,24 @@ from pullback.expression import (
     walk,
 )
 from pullback.rewriting import Rule
+from pullback.rulebooks.algebra import key
 from pullback.rulebooks.exponentials import Exponentials, Normaliser, placed
 
 HALF: Final = Num(Fraction(1, 2))
 Applied = tuple[Expr, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """scale × (1 - f(argument)) + rest"""
+
+    scale: Expr
+    argument: Expr
+    rest: tuple[Expr, ...]
+
+    def replaced(self, new: Expr) -> Expr:
+        """The whole with `new` in place of 1 - f(argument)."""
+        return add(mul(self.scale, new), *self.rest)
 
 
 class Laws:
@@ -287,8 +302,7 @@ class Laws:
         found = self.from_one(e, "sigmoid")
         if found is None:
             return None
-        sign, argument = found
-        return mul(num(sign), call("sigmoid", neg(argument))), "1 - sigmoid(x) = sigmoid(-x)"
+        return found.replaced(call("sigmoid", neg(found.argument))), "1 - sigmoid(x) = sigmoid(-x)"
 
     def two_sided(self, e: Expr) -> Applied:
         """relu(x) + softplus(-|x|) = softplus(x)"""
@@ -304,17 +318,20 @@ class Laws:
                         return add(*new), "relu(x) + softplus(-|x|) = softplus(x)"
         return None
 
-    def from_one(self, e: Expr, function: str) -> tuple[int, Expr] | None:
-        """s and x where the expression is s (1 - f(x)); names are looked through."""
-        if not isinstance(e, Add) or len(e.terms) != 2:
+    def from_one(self, e: Expr, function: str) -> Difference | None:
+        """The expression as c (1 - f(x)) + rest; names are looked through. Without `deep` there is no rest."""
+        if not isinstance(e, Add) or not (self.seen.deep or len(e.terms) == 2):
             return None
-        for number, other in (e.terms, e.terms[::-1]):
-            for sign in (1, -1):
-                if number is not num(sign):
-                    continue
-                match self.seen.scalar(mul(num(-sign), other)):
+        for term in e.terms:
+            factors = term.factors if isinstance(term, Mul) else (term,)
+            for k, factor in enumerate(factors):
+                match self.seen.scalar(factor):
                     case Call(name, (x,)) if name == function:
-                        return sign, x
+                        opposite = neg(mul(*factors[:k], *factors[k + 1 :]))
+                        others = [t for t in e.terms if t is not term]
+                        found = next((t for t in others if key(t) == key(opposite)), None)
+                        if found is not None:
+                            return Difference(found, x, tuple(t for t in others if t is not found))
         return None
 
 
