@@ -164,7 +164,7 @@ def rename(e: Expr, renaming: Mapping[Index, Expr]) -> Expr:
 
 def index_statements(definition: Definition, spelling: Spelling) -> list[Statement]:
     """Index notation: the sum stands outside the whole line, so inner sums become lines of their own."""
-    definition = spelling.spelt(replaced_body(definition, guarded(definition.body)))
+    definition = spelling.spelt(replaced_body(definition, guarded(replace(definition.body, counted))))
     made: list[Statement] = []
     name = definition.tensor.name
     terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
@@ -199,6 +199,15 @@ def _text(e: Expr) -> str:
 
 def replaced_body(definition: Definition, body: Expr) -> Definition:
     return Definition(definition.tensor, definition.indices, body)
+
+
+def counted(e: Expr) -> Expr | None:
+    """Σ_k c as K c: in a line of the language a sum shows only where its index stands."""
+    if not isinstance(e, Sum):
+        return None
+    idle = [index for index in e.indices if index not in free(e.body)]
+    rest = total((index for index in e.indices if index not in idle), e.body)
+    return mul(*(index.extent for index in idle), rest) if idle else None
 
 
 def guarded(e: Expr, guards: tuple[Expr, ...] = ()) -> Expr:
