@@ -56,18 +56,26 @@ def stable_definitions(
     """
     seen = Exponentials([*given, *definitions], deep=deep)
     phases = (*Laws(seen).phases, *(Precision(seen).phases if deep else ()))
+    known = known_operators(given)
     done: list[Definition] = []
     steps: list[Step] = []
+
+    def finish(definition: Definition) -> None:
+        done.append(definition)
+        for operator, where in known_operators([definition]).items():
+            known.setdefault(operator, where)
+
     for definition in definitions:
         body, why = _rewritten(definition.body, phases)
         if body is definition.body or not (deep or all(map(_has_text, _operators(body)))):
-            done.append(definition)
+            finish(definition)
             continue
         left = left_side(definition)
         steps.append(Step(STABLE, Equation(left, definition.body), Equation(left, body), why))
-        reader = OperatorReader(known_operators([*given, *done]), names.new)
+        reader = OperatorReader(known, names.new)
         named = body if _is_own(definition, body) else reader(body)
-        done += [*reader.made, replace(definition, body=named)]
+        done += reader.made
+        finish(replace(definition, body=named))
     return Stabilised(tuple(done), tuple(steps))
 
 

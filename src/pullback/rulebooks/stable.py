@@ -163,7 +163,11 @@ class Laws:
         for factor in factors:
             inner = self.seen.opened(factor)
             parts = inner.factors if isinstance(inner, Mul) else (inner,)
-            written_out = self.seen.deep and any(self._is_over_exponentials(part) for part in parts)
+            written_out = (
+                self.seen.deep
+                and any(self._is_over_exponentials(part) for part in parts)
+                and self.seen.product(parts) is None
+            )
             result += parts if written_out else (factor,)
         return tuple(result)
 
@@ -319,7 +323,7 @@ class Laws:
         return None
 
     def from_one(self, e: Expr, function: str) -> Difference | None:
-        """The expression as c (1 - f(x)) + rest; names are looked through. Without `deep` there is no rest."""
+        """The expression as c (1 - f(x)) + rest, names looked through; without `deep` there is no rest."""
         if not isinstance(e, Add) or not (self.seen.deep or len(e.terms) == 2):
             return None
         for term in e.terms:
