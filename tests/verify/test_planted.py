@@ -41,6 +41,7 @@ from pullback.expression import (
     substitute,
     total,
 )
+from pullback.expression import replace as rewrite
 from pullback.functions import FUNCTIONS
 from pullback.operators import OPERATORS, Site
 from pullback.rewriting import MatrixLine, Rule
@@ -266,8 +267,8 @@ def shift_without_guard(e: Expr) -> tuple[Expr, str] | None:
     found = ORIGINAL_SHIFT(e)
     if found is None:
         return None
-    kept = [f for f in getattr(found[0], "factors", (found[0],)) if not isinstance(f, Bracket)]
-    return mul(ONE, *kept), found[1]
+    bare = rewrite(found[0], lambda node: ONE if isinstance(node, Bracket) else None)
+    return bare, found[1]
 
 
 def pull_out_without_count(e: Expr) -> tuple[Expr, str] | None:
