@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Float64, Outcome, random_inputs
-from pullback.expression import Tensor
+from pullback.expression import Index, Tensor, walk
 from pullback.reading.syntax import parse
 from pullback.verify.edits import Change
 from pullback.verify.edits import changes as changes_at
@@ -24,6 +24,8 @@ from pullback.verify.vocabulary import Known
 
 READINGS: Final = 450  # of edited claims, all in all
 PAIRS: Final = 150  # of two edits at once
+FEWEST: Final = 12  # readings that are made in any case
+ENTRIES: Final = 20_000  # of the largest array of a claim for which the whole budget holds
 LIGHT: Final = 1  # the cost of an edit that may be one of two
 FACTOR: Final = 3  # the cost of a factor on top of another edit
 TOLERANCE: Final = 1e-7
@@ -87,10 +89,24 @@ class Search:
         point = self.point
         if point is None:
             return None
-        found = self.best(self.singles(), READINGS)
-        if found is None:
+        share = self.share(point)
+        found = self.best(self.singles(), max(FEWEST, int(READINGS * share)))
+        if found is None and share == 1:
             found = self.best(self.pairs(), self.readings + PAIRS)
         return found
+
+    def share(self, point: Point) -> float:
+        """How much of the budget there is: less where one line of many indices fills large arrays."""
+        try:
+            lines = self.setting.read(self.wrt, "\n".join(self.original))
+        except PullbackError:
+            return 1.0
+        largest = 1
+        for line in lines:
+            inside = {node for node in walk(line.body) if isinstance(node, Index)}
+            extents = [point.forward.size(index.extent) for index in inside]
+            largest = max(largest, int(np.prod(extents, dtype=np.int64)))
+        return min(1.0, ENTRIES / largest)
 
     # ---- candidates
 
