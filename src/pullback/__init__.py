@@ -6,11 +6,15 @@
 dX = dY @ W.T
 """
 
-from pullback.api import Derivation, Formula, derive
-from pullback.backward import Backward
-from pullback.catalogue import Layer, layer, layers
-from pullback.claiming import Verdict, claim
-from pullback.errors import PullbackError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pullback.api import Derivation, Formula, derive
+    from pullback.backward import Backward
+    from pullback.catalogue import Layer, layer, layers
+    from pullback.claiming import Verdict, claim
+    from pullback.errors import PullbackError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,3 +30,28 @@ __all__ = [
     "layer",
     "layers",
 ]
+
+# Public name -> the module that it stands in. A name is imported when it is first used, so that the
+# command line pays for what it runs and for nothing else.
+_HOMES = {
+    "Backward": "pullback.backward",
+    "Derivation": "pullback.api",
+    "Formula": "pullback.api",
+    "Layer": "pullback.catalogue",
+    "PullbackError": "pullback.errors",
+    "Verdict": "pullback.claiming",
+    "claim": "pullback.claiming",
+    "derive": "pullback.api",
+    "layer": "pullback.catalogue",
+    "layers": "pullback.catalogue",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pullback' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
