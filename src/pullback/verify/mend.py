@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Float64, Outcome, random_inputs
-from pullback.expression import Index, Tensor, walk
+from pullback.expression import Bracket, Index, Tensor, walk
 from pullback.reading.syntax import parse
 from pullback.verify.edits import Change
 from pullback.verify.edits import changes as changes_at
@@ -24,7 +24,8 @@ from pullback.verify.vocabulary import Known
 
 READINGS: Final = 450  # of edited claims, all in all
 PAIRS: Final = 150  # of two edits at once
-FEWEST: Final = 12  # readings that are made in any case
+FEWEST: Final = 6  # readings that are made in any case
+INDICES: Final = 5  # in a line with brackets, for which the whole budget holds
 ENTRIES: Final = 20_000  # of the largest array of a claim for which the whole budget holds
 LIGHT: Final = 1  # the cost of an edit that may be one of two
 FACTOR: Final = 3  # the cost of a factor on top of another edit
@@ -101,12 +102,15 @@ class Search:
             lines = self.setting.read(self.wrt, "\n".join(self.original))
         except PullbackError:
             return 1.0
-        largest = 1
+        largest, most = 1, 0
         for line in lines:
             inside = {node for node in walk(line.body) if isinstance(node, Index)}
             extents = [point.forward.size(index.extent) for index in inside]
+            if any(isinstance(node, Bracket) for node in walk(line.body)):
+                most = max(most, len(inside))
             largest = max(largest, int(np.prod(extents, dtype=np.int64)))
-        return min(1.0, ENTRIES / largest)
+        # The reader tries every read outside a tensor at several sizes: each index makes that dearer.
+        return min(1.0, ENTRIES / largest, 8.0 ** (INDICES - most))
 
     # ---- candidates
 
