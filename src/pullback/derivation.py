@@ -28,7 +28,7 @@ from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
-from pullback.stabilising import stabilise
+from pullback.stabilising import norms, stabilise
 from pullback.rulebooks.symmetry import mirrors, with_symmetry
 
 
@@ -254,6 +254,8 @@ def _conventions(program: Program) -> tuple[str, ...]:
         for name in operators_in(definition.body):
             if OPERATORS[name].kink:
                 found[f"{name} in {definition.tensor.name}: {OPERATORS[name].kink}"] = None
+    for name in norms(program.definitions):
+        found[f"norm in {name}: x = 0: gradient 0"] = None
     return tuple(found)
 
 

@@ -110,3 +110,9 @@ def _has_text(e: Element) -> bool:
     reader = OperatorReader({}, lambda name: name)
     reader(Element("softmax", e.binders[0], e.binders, e.bodies, e.attributes))
     return all(matrix_line(made) is not None for made in reader.made)
+
+
+def norms(definitions: Sequence[Definition]) -> list[str]:
+    """The names of the definitions that hold the root of a sum of squares, whose gradient at 0 is a convention."""
+    precision = Precision(Exponentials(definitions, deep=True))
+    return [d.tensor.name for d in definitions if any(precision.root(node) for node in walk(d.body))]
