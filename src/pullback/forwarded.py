@@ -10,7 +10,7 @@ from pullback.derivation import Derived
 from pullback.expression import Definition, Element, Tensor, walk
 from pullback.formula import Spelling, Statement, index_statements, inline, statements
 from pullback.publishing import needed
-from pullback.structure import structured
+from pullback.structure import structured, transposed
 
 Kind = Literal["jacobian", "hessian", "jvp", "hvp"]
 
@@ -70,6 +70,8 @@ def result_program(
             lines += index_statements(definition, spelling)
         else:
             line = (structured(definition) if shown else None) or line
+            if line is not None and name in every:
+                line = transposed(definition, line)
             lines += statements(definition, line, spelling)
     own = {d.tensor.name for d in derived.program.definitions if d.source}
     return inline(lines, set(wanted) | own)

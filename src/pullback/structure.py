@@ -50,6 +50,21 @@ def structured(definition: Definition) -> MatrixLine | None:
     return None
 
 
+def transposed(definition: Definition, line: MatrixLine) -> MatrixLine:
+    """The line, or where that reads shorter, the transpose of the line for the mirrored place."""
+    if len(definition.indices) != 2:
+        return line
+    mirrored = matrix_line(Definition(definition.tensor, definition.indices[::-1], definition.body))
+    if mirrored is None:
+        return line
+    match ast.parse(mirrored.text, mode="eval").body:
+        case ast.BinOp(ast.Constant() as number, ast.Mult(), rest):
+            text = f"{ast.unparse(number)} * {_tight(ast.unparse(rest))}.T"
+        case _:
+            text = f"{_tight(mirrored.text)}.T"
+    return MatrixLine(line.target, text) if tokens(text) < tokens(line.text) else line
+
+
 def _expanded(definition: Definition, plain: MatrixLine | None) -> str | None:
     """Brackets multiplied out, where that is no longer: `diag(y) - outer(y, y)`."""
     try:
