@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pullback.affine import divide, is_plain, same
+from pullback.affine import is_plain, same
 from pullback.expression import (
     ONE,
     Access,
@@ -18,16 +18,15 @@ from pullback.expression import (
     Num,
     Pow,
     Sum,
-    add,
     free,
-    is_symmetric,
     mul,
-    num,
     power,
     substitute,
     tensors,
+    total,
 )
 from pullback.matrix.contraction import contract, times, triangle_of
+from pullback.matrix.entries import entry
 from pullback.matrix.forms import (
     Cumulative,
     Diagonal,
@@ -44,7 +43,6 @@ from pullback.matrix.forms import (
     Reduce,
     Reshaped,
     Scalar,
-    Take,
     Triangle,
     union,
 )
@@ -58,7 +56,7 @@ def lift(e: Expr) -> Form:
         return Scalar((), e)
     match e:
         case Access():
-            return _access(e)
+            return entry(e)
         case Add(terms):
             lifted = [_signed(term) for term in terms]
             return Plus(union(form for _, form in lifted), tuple(lifted))
@@ -87,110 +85,6 @@ def _signed(term: Expr) -> tuple[int, Form]:
         case Mul((Num(value), *rest)) if value < 0:
             return -1, lift(mul(Num(-value), *rest))
     return 1, lift(term)
-
-
-def _access(e: Access) -> Form:
-    axes: list[Index | None] = []
-    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
-        if isinstance(slot, Index) and same(slot.extent, size):
-            axes.append(slot)
-        elif isinstance(slot, Index) or (isinstance(slot, Add) and len(free(slot)) == 1):
-            return _block(e)
-        elif isinstance(slot, Num) and size is Num(Fraction(1)):
-            axes.append(None)
-        elif isinstance(slot, Add):
-            return _reshaped(e)
-        else:
-            return _take(e)
-    labels = tuple(axis for axis in axes if axis is not None)
-    if len(set(labels)) != len(labels):
-        return _diagonal(e, labels)
-    return Leaf(labels, e.tensor.name, tuple(axes), is_symmetric(e.tensor))
-
-
-def _reshaped(e: Access) -> Form:
-    """X[…, c·p + a, …] with a below c: the axis split into p and a."""
-    labels: list[Index] = []
-    shape: list[Expr] = []
-    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
-        pair = (slot,) if isinstance(slot, Index) else _quotient_remainder(slot)
-        if not same(mul(*(index.extent for index in pair)), size):
-            raise NoMatrixForm
-        labels += pair
-        shape += [index.extent for index in pair]
-    if len(set(labels)) != len(labels):
-        raise NoMatrixForm
-    return Reshaped(tuple(labels), e.tensor.name, tuple(shape))
-
-
-def _block(e: Access) -> Form:
-    """X[…, c·H + h, …], one of the equal blocks of an axis: the axis split, and block c taken."""
-    inner: list[Index] = []
-    shape: list[Expr] = []
-    which: int | None = None
-    axis = Index("_", ONE)
-    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
-        if isinstance(slot, Index) and same(slot.extent, size):
-            inner.append(slot)
-            shape.append(size)
-            continue
-        rest = sorted(free(slot), key=lambda index: index.name)
-        blocks = divide(size, rest[0].extent) if len(rest) == 1 else None
-        if which is not None or not isinstance(blocks, Num):
-            raise NoMatrixForm
-        h = rest[0]
-        found = [c for c in range(int(blocks.value)) if same(slot, add(mul(num(c), h.extent), h))]
-        if not found:
-            raise NoMatrixForm
-        which, axis = found[0], Index("_", blocks)
-        inner += [axis, h]
-        shape += [blocks, h.extent]
-    if which is None or len(set(inner)) != len(inner):
-        raise NoMatrixForm
-    labels = tuple(index for index in inner if index is not axis)
-    return Take(labels, Reshaped(tuple(inner), e.tensor.name, tuple(shape)), tuple(inner), axis, which)
-
-
-def _quotient_remainder(slot: Expr) -> tuple[Index, Index]:
-    indices = sorted(free(slot), key=lambda index: index.name)
-    if len(indices) == 2:
-        for p, a in (indices, indices[::-1]):
-            if same(slot, add(mul(a.extent, p), a)):
-                return p, a
-    raise NoMatrixForm
-
-
-def _diagonal(e: Access, labels: tuple[Index, ...]) -> Form:
-    if e.tensor.rank != 2 or len(labels) != 2:
-        raise NoMatrixForm
-    i = labels[0]
-    inner = (i, Index(i.name + "_", i.extent))
-    return Diagonal((i,), Leaf(inner, e.tensor.name, inner), inner)
-
-
-def _take(e: Access) -> Form:
-    """A constant or an integer tensor in one slot, plain indices in the others."""
-    special = [k for k, slot in enumerate(e.slots) if not isinstance(slot, Index)]
-    labels = [slot for slot in e.slots if isinstance(slot, Index)]
-    for slot, size in zip(e.slots, e.tensor.shape, strict=True):
-        if isinstance(slot, Index) and not same(slot.extent, size):
-            raise NoMatrixForm
-    if len(special) != 1 or len(set(labels)) != len(labels):
-        raise NoMatrixForm
-    (k,) = special
-    slot = e.slots[k]
-    axis = Index("_", e.tensor.shape[k])
-    inner = tuple(axis if j == k else s for j, s in enumerate(e.slots) if isinstance(s, Index) or j == k)
-    child = Leaf(inner, e.tensor.name, inner)
-    match slot:
-        case Num(value):
-            return Take(tuple(labels), child, inner, axis, int(value))
-        case Access(tensor, slots) if tensor.is_integer and is_plain(slot):
-            rows = tuple(s for s in slots if isinstance(s, Index))
-            if len(set(rows)) != len(rows) or set(rows) & set(labels):
-                raise NoMatrixForm
-            return Take((*inner[:k], *rows, *inner[k + 1 :]), child, inner, axis, tensor.name)
-    raise NoMatrixForm
 
 
 def _power(e: Pow) -> Form:
@@ -235,9 +129,9 @@ def _product(body: Expr, over: tuple[Index, ...]) -> Form:
         child = lift(body)
         return _reduced(child, over)
     factors = list(body.factors) if isinstance(body, Mul) else [body]
-    running = _running_sum(factors, over)
-    if running is not None:
-        return running
+    special = _running_sum(factors, over) or _on_diagonal(factors, over)
+    if special is not None:
+        return special
     triangles: list[tuple[str, Index, Index, int]] = []
     above: list[Form] = []
     below: list[Form] = []
@@ -250,7 +144,6 @@ def _product(body: Expr, over: tuple[Index, ...]) -> Form:
         else:
             above.append(lift(factor))
     above = _masked(above, below, triangles)
-    above = _diagonals(above, over)
     return contract(above, below, over)
 
 
@@ -334,18 +227,18 @@ def _masked(
     return above
 
 
-def _diagonals(above: list[Form], over: tuple[Index, ...]) -> list[Form]:
-    """v[i] [i = j] becomes diag(v) where neither index is summed and v is the only factor beside it."""
-    eyes = [form for form in above if isinstance(form, Eye)]
-    if len(eyes) != 1 or set(eyes[0].labels) & set(over):
-        return above
-    i, j = eyes[0].labels
-    vectors = [form for form in above if form.labels in ((i,), (j,))]
-    others = [form for form in above if form not in vectors and form is not eyes[0]]
-    if not vectors or any(set(form.labels) & {i, j} for form in others):
-        return above
-    vector = vectors[0] if len(vectors) == 1 else times(vectors, [])
-    return [*others, DiagonalMatrix((i, j), vector)]
+def _on_diagonal(factors: list[Expr], over: tuple[Index, ...]) -> Form | None:
+    """f(i) g(j) [i = j] is diag(f g), where neither index is summed and nothing else joins them."""
+    for factor in factors:
+        match factor:
+            case Bracket("==", Index() as i, Index() as j) if same(i.extent, j.extent) and i is not j:
+                others = [f for f in factors if f is not factor]
+                if {i, j} & set(over) or any({i, j} <= free(f) for f in others):
+                    return None
+                inner = substitute(mul(ONE, *others), {j: i})
+                vector = lift(total(over, inner))
+                return DiagonalMatrix((i, j), vector) if vector.labels == (i,) else None
+    return None
 
 
 def _reduced(child: Form, over: tuple[Index, ...]) -> Form:

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Sequence
 
 from pullback.affine import same
-from pullback.expression import MINUS_ONE, ONE, Expr, Index, Mul, Num, Pow, mul, num
+from pullback.expression import ONE, Expr, Index, Num, Pow, num
+from pullback.matrix.factors import means, restricted, together
 from pullback.matrix.forms import (
     Axis,
     Cumulative,
@@ -88,7 +89,7 @@ def _keeps(form: Form, axes: tuple[Axis, ...]) -> bool:
 
 
 def _child_keeps(child: Form, axes: tuple[Axis, ...]) -> bool:
-    own = _restrict(child, axes)
+    own = restricted(child, axes)
     return len(own) == len(axes) and _keeps(child, own)
 
 
@@ -114,19 +115,8 @@ def _reshape(value: ast.expr, axes: Sequence[Axis]) -> ast.expr:
     return function("reshape", value, _shape(axes))
 
 
-def _restrict(form: Form, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    """The axes on which a factor must lie to broadcast against `axes`; a tensor with axes of size 1 may keep them."""
-    if isinstance(form, Leaf) and None in form.axes and len(form.axes) <= len(axes):
-        if all(own is None or own is axis for own, axis in zip(form.axes[::-1], axes[::-1], strict=False)):
-            return form.axes
-    result = [axis if axis in form.labels else None for axis in axes]
-    while result and result[0] is None:
-        result.pop(0)
-    return tuple(result)
-
-
 def _child(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
-    return _print(form, _restrict(form, axes))
+    return _print(form, restricted(form, axes))
 
 
 def _plain(axes: tuple[Axis, ...]) -> tuple[Index, ...]:
@@ -147,16 +137,6 @@ def _laid(value: ast.expr, own: tuple[Index, ...], axes: tuple[Axis, ...]) -> as
 def _print(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
     """An expression whose axes are `axes`, up to leading axes of size 1."""
     match form:
-        case Scalar(_, value):
-            return scalar(value)
-        case Leaf():
-            return _leaf(form, axes)
-        case Reshaped(labels, text, shape):
-            return _laid(function("reshape", name(text), sequence([scalar(e) for e in shape])), labels, axes)
-        case Laid(labels, child):
-            return _laid(_print(child, labels), labels, axes)
-        case Cumulative():
-            return _cumulative(form, axes)
         case Times():
             return _times(form, axes)
         case Plus(_, terms):
@@ -171,20 +151,36 @@ def _print(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
             return _outer(left, right, axes)
         case Einsum(labels, factors):
             return _laid_einsum(labels, factors, axes)
+        case Cumulative():
+            return _cumulative(form, axes)
+        case Operation():
+            return _operation(form, axes)
+    return _simple(form, axes)
+
+
+def _simple(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
+    """Forms that are one name or one call around another."""
+    match form:
+        case Scalar(_, value):
+            return scalar(value)
+        case Leaf():
+            return _leaf(form, axes)
+        case Reshaped(labels, text, shape):
+            return _laid(function("reshape", name(text), sequence([scalar(e) for e in shape])), labels, axes)
+        case Laid(labels, child):
+            return _laid(_print(child, labels), labels, axes)
         case Eye(labels):
             return _laid(function("eye", scalar(labels[0].extent)), _plain(axes), axes)
         case OneHot(labels, text, size):
             return _laid(function("onehot", name(text), scalar(size)), labels, axes)
-        case Diagonal(_, child, inner):
-            return _laid(function("diag", _print(child, inner)), form.labels, axes)
+        case Diagonal(labels, child, inner):
+            return _laid(function("diag", _print(child, inner)), labels, axes)
         case DiagonalMatrix(_, child):
             return _laid(function("diag", _print(child, child.labels)), _plain(axes), axes)
         case Triangle():
             return _triangle(form, axes)
         case Take():
             return _take(form, axes)
-        case Operation():
-            return _operation(form, axes)
     raise NoMatrixForm
 
 
@@ -206,7 +202,7 @@ def _leaf(form: Leaf, axes: tuple[Axis, ...]) -> ast.expr:
 def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
     below = [child for child in form.below]
     above = list(form.above)
-    above, below = _means(above, below)
+    above, below = means(above, below)
     numbers_above: list[ast.expr] = []
     numbers_below: list[ast.expr] = []
     rest = []
@@ -217,65 +213,12 @@ def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
             numbers_below += [scalar(x) for x in bottom]
         else:
             rest.append(child)
-    rest, below = _together(rest, below, axes)
+    rest, below = together(rest, below, axes)
     top_nodes = [*numbers_above, *(_child(child, axes) for child in rest)]
     bottom_nodes = [*(_child(child, axes) for child in below), *numbers_below]
     if form.negative:
         top_nodes = [negative(top_nodes[0]), *top_nodes[1:]] if top_nodes else [negative(constant(1))]
     return quotient(top_nodes, bottom_nodes)
-
-
-def _together(
-    above: list[Form], below: list[Form], axes: tuple[Axis, ...]
-) -> tuple[list[Form], list[Form]]:
-    """Factors that need the same reshape to broadcast are multiplied first, and laid out once."""
-    groups: dict[tuple[Index, ...], tuple[list[Form], list[Form]]] = {}
-    for forms, side in ((above, 0), (below, 1)):
-        for form in forms:
-            if _must_reshape(form, axes):
-                groups.setdefault(form.labels, ([], []))[side].append(form)
-    for labels, (top, bottom) in groups.items():
-        if len(top) + len(bottom) < 2 or not top:
-            continue
-        joined = Laid(labels, Times(labels, tuple(top), tuple(bottom)))
-        place = above.index(top[0])
-        above = [joined if k == place else f for k, f in enumerate(above) if k == place or f not in top]
-        below = [f for f in below if f not in bottom]
-    return above, below
-
-
-def _must_reshape(form: Form, axes: tuple[Axis, ...]) -> bool:
-    """Whether a form has to be reshaped to broadcast against the axes."""
-    if not form.labels or isinstance(form, Reduce) or (isinstance(form, Leaf) and None in form.axes):
-        return False
-    wanted = _restrict(form, axes)
-    return None in wanted and isinstance(form, Leaf | MatMul | Map | Times)
-
-
-def _means(above: list[Form], below: list[Form]) -> tuple[list[Form], list[Form]]:
-    """A sum over an index times the inverse of its size is a mean."""
-    for k, child in enumerate(above):
-        if not (isinstance(child, Reduce) and child.function == "sum"):
-            continue
-        for number in above:
-            rest = _cancelled(number.value, child.over) if isinstance(number, Scalar) else None
-            if rest is None:
-                continue
-            mean: Form = Reduce(child.labels, "mean", child.child, child.over)
-            others = [mean if j == k else form for j, form in enumerate(above) if form is not number]
-            return ([] if rest is ONE else [Scalar((), rest)]) + others, below
-    return above, below
-
-
-def _cancelled(value: Expr, over: tuple[Index, ...]) -> Expr | None:
-    """value × the sizes of the indices, where the inverse of each of them is a factor of the value."""
-    factors = list(value.factors) if isinstance(value, Mul) else [value]
-    for index in over:
-        inverse = Pow(index.extent, MINUS_ONE)
-        if inverse not in factors:
-            return None
-        factors.remove(inverse)
-    return mul(ONE, *factors)
 
 
 def _plus(terms: tuple[tuple[int, Form], ...], axes: tuple[Axis, ...]) -> ast.expr:
