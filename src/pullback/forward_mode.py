@@ -21,6 +21,7 @@ from pullback.expression import (
     Equation,
     Expr,
     Index,
+    Num,
     Tensor,
     tensors,
     walk,
@@ -198,9 +199,7 @@ def _along(
     directions: Mapping[str, str],
 ) -> ForwardPass:
     names = Names(program)
-    passed = ForwardPass(
-        definitions, dict(seeds), (), names, lambda t: f"t{t.name}", kept, _taken(program)
-    )
+    passed = ForwardPass(definitions, dict(seeds), (), names, lambda t: f"t{t.name}", kept, _taken(program))
     passed.run()
     return passed
 
@@ -220,7 +219,21 @@ def _gradient(program: Program, wrt: Sequence[str], by: Sequence[str]) -> tuple[
             program, inputs=tuple(free.get(t, t) for t in program.inputs), definitions=definitions
         )
     derived = derive_program(program, wrt)
-    return derived.program, derived
+    return derived.program, replace(derived, backward=_constants_written(derived, wrt))
+
+
+def _constants_written(derived: Derived, wrt: Sequence[str]) -> tuple[Definition, ...]:
+    """The gradient's lines with those that are one number written into the others."""
+    kept = {f"d{name}" for name in wrt}
+    numbers = {
+        d.tensor: d.body for d in derived.backward if isinstance(d.body, Num) and d.tensor.name not in kept
+    }
+
+    def change(node: Expr) -> Expr | None:
+        return numbers.get(node.tensor) if isinstance(node, Access) else None
+
+    rest = (d for d in derived.backward if d.tensor not in numbers)
+    return tuple(replace(d, body=rewrite(d.body, change)) if numbers else d for d in rest)
 
 
 def _needs_symmetry(program: Program) -> bool:
@@ -290,9 +303,7 @@ def _tidied(made: Definition, steps: dict[str, list[Step]]) -> Definition:
     return new
 
 
-def _named_calls(
-    made: Definition, calls: Sequence[Definition], steps: dict[str, list[Step]]
-) -> Definition:
+def _named_calls(made: Definition, calls: Sequence[Definition], steps: dict[str, list[Step]]) -> Definition:
     """A definition that reads function values by name, with the step that says so."""
     new = read_by_name(made, calls)
     if new.body is not made.body:
