@@ -51,7 +51,7 @@ class Row:
 
 def published_program(case: dict[str, Any], wrt: str) -> str:
     """The published formula with those of its named intermediates that it uses."""
-    lines = (case["claim_definitions"] or "").splitlines() + [f"d{wrt} = {case['claims'][wrt]}"]
+    lines = [*(case["claim_definitions"] or "").splitlines(), f"d{wrt} = {case['claims'][wrt]}"]
     kept: list[str] = [lines[-1]]
     used = names(lines[-1])
     for line in reversed(lines[:-1]):
@@ -97,7 +97,9 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="print the formulas that hold as well")
     parser.add_argument("--json", type=Path, help="write the rows to a file")
     options = parser.parse_args()
-    cases = [c for c in json.loads(BANK.read_text("utf-8")) if c["kind"] == "grad" and c["program"] and c["claims"]]
+    cases = [
+        c for c in json.loads(BANK.read_text("utf-8")) if c["kind"] == "grad" and c["program"] and c["claims"]
+    ]
     chosen = [c for c in cases if not options.cases or c["id"] in options.cases]
     table = [row for case in chosen for row in rows(case)]
     for row in table:
@@ -105,12 +107,16 @@ def main() -> None:
             marks = ("" if row.cheap else " operations") + ("" if row.short else " tokens")
             print(f"{row.case}.{row.wrt}:{marks or ' holds'}")
             cost = "no matrix form" if row.operations is None else f"{row.operations:,}"
-            print(f"  operations {cost} / {row.published_operations:,}, tokens {row.tokens} / {row.published_tokens}")
+            print(
+                f"  operations {cost} / {row.published_operations:,}, tokens {row.tokens} / {row.published_tokens}"
+            )
             print("  derived    " + row.derived.replace("\n", "; "))
             print("  published  " + row.published.replace("\n", "; "))
     good = sum(row.cheap and row.short for row in table)
     cheap, short = sum(row.cheap for row in table), sum(row.short for row in table)
-    print(f"{good} of {len(table)} hold: {cheap} cost no more operations, {short} read no longer than {LONGEST} ×")
+    print(
+        f"{good} of {len(table)} hold: {cheap} cost no more operations, {short} read no longer than {LONGEST} ×"
+    )
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in table], indent=1), "utf-8")
 

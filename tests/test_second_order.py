@@ -194,7 +194,9 @@ def test_an_object_says_what_it_is() -> None:
     found = derive("P = softmax(x, axis=0)", {"x": "N"}).jacobian("x")
     assert str(found) == repr(found) == "J = diag(P) - outer(P, P)"
     assert found.formulas == {"x": "J = diag(P) - outer(P, P)"}
-    assert "chain rule" in found.text() and found.text().endswith(str(found))
+    assert found.text().startswith("Jacobian of P = softmax(x, axis=0)")
+    assert "From x, through P" in found.text() and str(found) in found.text(steps="none")
+    assert found.latex().startswith(r"\section*{Jacobian of") and found.markdown().startswith("# Jacobian of")
     assert found.report.exact == len(found.steps) + 1
     assert "def jacobian(" in found.compile().source
     assert found.kronecker is None

@@ -28,8 +28,8 @@ from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
-from pullback.stabilising import norms, stabilise
 from pullback.rulebooks.symmetry import mirrors, with_symmetry
+from pullback.stabilising import norms, stabilise
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Derived:
     conventions: tuple[str, ...] = ()  # the kinks that take part, and what is assumed there
     raw: tuple[Definition, ...] = ()  # the gradients as reverse mode gives them, before they are published
     rewrites: tuple[Step, ...] = ()  # the forward definitions that were brought into a stable form beforehand
+    title: str = "Backward pass"  # what is derived; another derivative's sections push tangents forward
 
 
 @dataclass(frozen=True, slots=True)

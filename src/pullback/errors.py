@@ -24,9 +24,7 @@ def printable(text: str) -> str:
 class PullbackError(Exception):
     """What went wrong (`message`), at which place of the text (`where`), and a mend (`hint`)."""
 
-    def __init__(
-        self, message: str, *, where: Place | None = None, hint: str = "", source: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, where: Place | None = None, hint: str = "", source: str = "") -> None:
         self.message = printable(message)
         self.where = where
         self.hint = printable(hint)

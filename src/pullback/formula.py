@@ -58,7 +58,9 @@ class Statement:
         return f"{self.target} = {self.text}"
 
 
-def gradient_program(derived: Derived, wrt: Collection[str], *, with_forward: bool = False) -> tuple[Statement, ...]:
+def gradient_program(
+    derived: Derived, wrt: Collection[str], *, with_forward: bool = False
+) -> tuple[Statement, ...]:
     """The statements that compute the gradients of the inputs in `wrt`, in order.
 
     Inputs and the forward program's own intermediates are taken as given; those that the reader

@@ -41,9 +41,16 @@ from pullback.rulebooks.brackets import ONCE, unshadowed
 from pullback.rulebooks.differentiation import names_in, target_indices
 from pullback.rulebooks.symmetry import with_symmetry
 from pullback.sizes import same_size, shape_text
-from pullback.structure import read_by_name, repeated_calls
+from pullback.stabilising import stabilise
+from pullback.structure import read_by_name, repeated_calls, structured
 from pullback.tangents import ForwardPass
 
+_TITLES: Final = {
+    "jacobian": "Jacobian",
+    "hessian": "Hessian",
+    "jvp": "Tangent",
+    "hvp": "Hessian-vector product",
+}
 SYMMETRIC: Final = frozenset(("symmetric", "spd"))
 
 # ---- the four derivatives ---------------------------------------------------------------------
@@ -55,7 +62,7 @@ def derive_jacobian(program: Program, x: str, y: str | None = None) -> Forwarded
     Raises `NameProblem` for a name that is not an input (x) or not defined (y), `DomainProblem` for integers.
     """
     wrt = real_input(program, x)
-    program = with_symmetry(_up_to(program, y))
+    program = _prepared(_up_to(program, y))
     output = program.definitions[-1]
     names = Names(program)
     suffix = _suffix(wrt, program.definitions, program)
@@ -71,7 +78,7 @@ def derive_jacobian(program: Program, x: str, y: str | None = None) -> Forwarded
 
 def derive_jvp(program: Program, directions: Mapping[str, str]) -> Forwarded:
     """The derivative of the output along a direction: `{x: v}`, where the input v holds that of x."""
-    program = with_symmetry(program)
+    program = _prepared(program)
     seeds = _seeds(program, directions)
     output = program.definitions[-1]
     passed = _along(program, program.definitions, seeds, {output.tensor}, directions)
@@ -132,6 +139,11 @@ def real_input(program: Program, name: str) -> Tensor:
         what = f"{name} holds integers, and nothing has a derivative with respect to integers"
         raise DomainProblem(what, hint="differentiate by a real input")
     return by_name[name]
+
+
+def _prepared(program: Program) -> Program:
+    """The program with what is known of its matrices, in stable form: as its gradient is derived."""
+    return stabilise(with_symmetry(program))[0]
 
 
 def _up_to(program: Program, y: str | None) -> Program:
@@ -265,7 +277,7 @@ def _finished(
     directions: Mapping[str, str],
 ) -> Forwarded:
     """The tangents in the form people publish, laid out as a derivation."""
-    program = with_symmetry(program)
+    program, rewrites = stabilise(with_symmetry(program))
     own = program.by_name
     back = {t: own[t.name] for t in _every_tensor(passed) if own.get(t.name, t) is not t}
     gradient = [replace(d, body=_with(d.body, back)) for d in gradient]
@@ -289,7 +301,10 @@ def _finished(
     steps = {n: s for n, s in publisher.steps.items() if n in kept}
     made_sections = _with_published(passed, steps, published, lines, wanted)
     sections = [_restored(section, back) for section in made_sections]
-    derived = Derived(program, None, (), tuple(sections), (), tuple(backward), lines, (), tuple(raw))
+    title = _TITLES[kind]
+    derived = Derived(
+        program, None, (), tuple(sections), (), tuple(backward), lines, (), tuple(raw), rewrites, title
+    )
     return Forwarded(kind, derived, tuple(results), dict(directions), _notes(kind, program, results))
 
 
@@ -356,6 +371,7 @@ def _with_published(
         made = published[tangent.name]
         line = matrix_line(made) if tangent.name in wanted or tangent.name in lines else None
         if line is not None:
+            line = (structured(made) if tangent.name in wanted and passed.suffix else None) or line
             more.append(Step("matrix form", Equation(left_side(made), made.body), line))
             more.append(Step("shape", line, shape_line(line, made)))
         sections[k] = replace(sections[k], steps=(*sections[k].steps, *more))

@@ -115,47 +115,88 @@ def _cholesky(s: Site, _: int, kl: tuple[Expr, ...]) -> Expr:
     (i, j), (k, l) = s.at, kl
     (a, b) = s.bound(0, *kl)
     half = add(bracket(">", a, j), mul(Num(Fraction(1, 2)), bracket("==", a, j)))
-    inverse = lambda u, v: Element("inv", (u, v), ((a, b),), (s.out(a, b),), ())  # noqa: E731
+
+    def inverse(u: Expr, v: Expr) -> Expr:
+        return Element("inv", (u, v), ((a, b),), (s.out(a, b),), ())
+
     return total((a,), mul(s.out(i, a), half, inverse(a, k), inverse(j, l)))
 
 
 _ROWS: Final = (
     Operator(
-        "softmax", "P[i] = exp(X[i]) / Σ_k exp(X[k])", (None,), None, _softmax,
+        "softmax",
+        "P[i] = exp(X[i]) / Σ_k exp(X[k])",
+        (None,),
+        None,
+        _softmax,
         "P[i] * ((i == j) - P[j])",
     ),
     Operator(
-        "log_softmax", "Y[i] = X[i] - log(Σ_k exp(X[k]))", (None,), None, _log_softmax,
+        "log_softmax",
+        "Y[i] = X[i] - log(Σ_k exp(X[k]))",
+        (None,),
+        None,
+        _log_softmax,
         "(i == j) - softmax(X)[j]",
     ),
     Operator(
-        "logsumexp", "y = log(Σ_k exp(X[k]))", (None,), 0,
-        lambda s, _, j: s.of("softmax", 0, *j), "softmax(X)[j]",
+        "logsumexp",
+        "y = log(Σ_k exp(X[k]))",
+        (None,),
+        0,
+        lambda s, _, j: s.of("softmax", 0, *j),
+        "softmax(X)[j]",
     ),
     Operator(
-        "max", "the largest X[k]", (None,), 0, _extreme, "(X[j] == y) / Σ_k (X[k] == y)",
+        "max",
+        "the largest X[k]",
+        (None,),
+        0,
+        _extreme,
+        "(X[j] == y) / Σ_k (X[k] == y)",
         kink="ties share equally",
     ),
     Operator(
-        "min", "the smallest X[k]", (None,), 0, _extreme, "(X[j] == y) / Σ_k (X[k] == y)",
+        "min",
+        "the smallest X[k]",
+        (None,),
+        0,
+        _extreme,
+        "(X[j] == y) / Σ_k (X[k] == y)",
         kink="ties share equally",
     ),
     Operator("prod", "Π_k X[k]", (None,), 0, _prod, "y / X[j]"),
     Operator("inv", "Σ_k Y[i,k] X[k,j] = (i == j)", (2,), 2, _inv, "-Y[i,k] * Y[l,j]"),
     Operator(
-        "det", "the determinant", (2,), 0,
-        lambda s, _, kl: mul(s.out(), s.of("inv", 0, kl[1], kl[0])), "y * inv(X)[l,k]",
+        "det",
+        "the determinant",
+        (2,),
+        0,
+        lambda s, _, kl: mul(s.out(), s.of("inv", 0, kl[1], kl[0])),
+        "y * inv(X)[l,k]",
     ),
     Operator(
-        "logdet", "log |det X|", (2,), 0,
-        lambda s, _, kl: s.of("inv", 0, kl[1], kl[0]), "inv(X)[l,k]",
+        "logdet",
+        "log |det X|",
+        (2,),
+        0,
+        lambda s, _, kl: s.of("inv", 0, kl[1], kl[0]),
+        "inv(X)[l,k]",
     ),
     Operator(
-        "solve", "Σ_k A[i,k] X[k,m] = B[i,m]", (2, None), None, _solve,
+        "solve",
+        "Σ_k A[i,k] X[k,m] = B[i,m]",
+        (2, None),
+        None,
+        _solve,
         "-inv(A)[i,k] * X[l,m] for A[k,l]; inv(A)[i,k] * (m == n) for B[k,n]",
     ),
     Operator(
-        "cholesky", "Σ_k L[i,k] L[j,k] = S[i,j], L lower triangular; S is symmetric", (2,), 2, _cholesky,
+        "cholesky",
+        "Σ_k L[i,k] L[j,k] = S[i,j], L lower triangular; S is symmetric",
+        (2,),
+        2,
+        _cholesky,
         "Σ_a L[i,a] * ((a > j) + (a == j) / 2) * inv(L)[a,k] * inv(L)[j,l]",
     ),
 )

@@ -160,7 +160,7 @@ class Publisher:
             for c in range(int(j.extent.value)):
                 inner = tidy(settled(substitute(candidate.body, {j: num(c)})))
                 try:
-                    parts = parts_of([t for t in expand(inner, self._is_forward)])
+                    parts = parts_of(expand(inner, self._is_forward))
                 except TooManyTerms:
                     return None
                 slices.append(mul(bracket("==", j, num(c)), factored(parts)))
@@ -350,7 +350,7 @@ class Publisher:
         return prod(self._shape(tensor))
 
     def _extent(self, e: Expr) -> int:
-        return evaluate_size(e, {name: TYPICAL for name in sizes_in(e)})
+        return evaluate_size(e, dict.fromkeys(sizes_in(e), TYPICAL))
 
 
 def _sum(terms: Sequence[Term]) -> Expr:

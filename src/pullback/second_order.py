@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike, NDArray
 
+from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Report
 from pullback.emit.numpy_source import lines_source
@@ -23,14 +24,13 @@ from pullback.forward_mode import (
     derive_jvp,
 )
 from pullback.forwarded import Forwarded, Kind, result_program
-from pullback.notation import show_equation
 from pullback.program import Program
-from pullback.rewriting import Line, MatrixLine, ShapeLine, Step
-from pullback.sizes import shape_text
+from pullback.rewriting import Step
 from pullback.structure import kronecker
 from pullback.verify.second_order import CheckedForward, check_forwarded
 
 Shape = tuple[Expr, ...]
+Steps = Literal["all", "short", "none"]
 
 
 class Differential:
@@ -115,17 +115,28 @@ class Differential:
     def __repr__(self) -> str:
         return "; ".join(self.lines)
 
-    def text(self) -> str:
-        """The derivation for a terminal: every step with its status, then the result."""
-        rows = []
-        for section in self.forwarded.derived.sections:
-            rows.append(f"{section.definition.tensor} by {section.operand}")
-            for step in section.steps:
-                rows.append(f"  {step.rule + ':':<18}{_line(step.after)}   [{step.status}]")
-        shown = [*rows, "", *(f"# {note}" for note in self.notes), *self.lines]
-        if self.kronecker is not None:
-            shown.append(f"# flattened row by row: {self.kronecker}")
-        return "\n".join(shown)
+    def _pages(self) -> dict[str, tuple[str, ...]]:
+        return {key: tuple(text.splitlines()) for key, text in self.formulas.items()}
+
+    def text(self, *, steps: Steps = "all", ascii: bool = False) -> str:
+        """The derivation for a terminal: the result, every step with its status, what the checks found."""
+        derived = self.forwarded.derived
+        page = render.text(derived, self.report, self._pages(), steps=steps, ascii=ascii)
+        return page + "".join(f"\n{remark}\n" for remark in self._remarks())
+
+    def latex(self, *, steps: Steps = "all") -> str:
+        return render.latex(self.forwarded.derived, self.report, self._pages(), steps=steps)
+
+    def markdown(self, *, steps: Steps = "all") -> str:
+        return render.markdown(self.forwarded.derived, self.report, self._pages(), steps=steps)
+
+    def _remarks(self) -> list[str]:
+        """The conventions, and the Kronecker product, in words."""
+        flat = [] if self.kronecker is None else [f"Flattened row by row: {self.kronecker}"]
+        return [*self.notes, *flat]
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
 
     def emit(self, target: str = "numpy") -> str:
         """Source code of a function that computes it."""
@@ -143,15 +154,6 @@ class Differential:
 
     def __call__(self, inputs: Mapping[str, ArrayLike]) -> NDArray[Any] | dict[str, NDArray[Any]]:
         return self._function(inputs)
-
-
-def _line(line: Line) -> str:
-    match line:
-        case MatrixLine():
-            return str(line)
-        case ShapeLine():
-            return f"{line.target}: {shape_text(line.result)}"
-    return show_equation(line)
 
 
 class Compiled:

@@ -48,20 +48,27 @@ def stabilise(program: Program) -> tuple[Program, tuple[Step, ...]]:
 
 
 def stable_definitions(
-    definitions: Sequence[Definition], given: Sequence[Definition], names: Names, *, deep: bool
+    definitions: Sequence[Definition],
+    given: Sequence[Definition],
+    names: Names,
+    *,
+    deep: bool,
+    gradients: bool = False,
 ) -> Stabilised:
     """The definitions in stable form; `given` are definitions before them that may be looked through.
 
-    `deep` also uses the laws that serve evaluation alone.
+    `deep` also uses the laws that serve evaluation alone, `gradients` those that hold in a backward pass.
     """
     seen = Exponentials([*given, *definitions], deep=deep)
-    phases = (*Laws(seen).phases, *(Precision(seen).phases if deep else ()))
+    phases = (*Laws(seen).phases, *(Precision(seen, gradients=gradients).phases if deep else ()))
     known = known_operators(given)
     done: list[Definition] = []
     steps: list[Step] = []
 
     def finish(definition: Definition) -> None:
         done.append(definition)
+        if gradients:
+            seen.known[definition.tensor] = definition
         for operator, where in known_operators([definition]).items():
             known.setdefault(operator, where)
 

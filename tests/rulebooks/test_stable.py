@@ -64,6 +64,7 @@ DEEP = [
     ("y = norm(X, axis=1)", "norm(d: X[n,d])"),
     ("q = x[n]**2; f = sqrt(q)", "norm(n: x[n])"),
     ("q = x[n]**2; f = sqrt(q); g[n] = x[n] / f", "x[n] / where([f > 0], f, 1)"),
+    ("p[n] = sigmoid(x[n]); g[n] = b[n] / p[n] - 1; y[n] = g[n] * p[n]", "b[n] - p[n]"),
 ]  # fmt: skip
 
 ALONE = [
@@ -85,7 +86,7 @@ def rewritten(program: str, *, deep: bool) -> tuple[list[Definition], tuple[Step
     defined = {line.split("=")[0].split("[")[0].strip() for line in program.split(";")}
     shapes = {name: SHAPES[name] for name in names - defined}
     read = read_program(program, shapes=shapes, integers=integers, ranges=ranges)
-    found = stable_definitions(read.definitions, (), Names(read), deep=deep)
+    found = stable_definitions(read.definitions, (), Names(read), deep=deep, gradients=deep)
     return list(found.definitions), found.steps, Checker(found.definitions, read.inputs)
 
 
@@ -110,7 +111,7 @@ def test_what_is_left_alone(program: str) -> None:
 
 def test_every_law_starts_with_its_law() -> None:
     seen = Exponentials((), deep=True)
-    laws = [rule.law for phase in (*Laws(seen).phases, *Precision(seen).phases) for rule in phase]
+    laws = [rule.law for phase in (*Laws(seen).phases, *Precision(seen, gradients=True).phases) for rule in phase]
     assert len(set(laws)) >= 12
     assert [law for law in laws if "=" not in law] == []
 

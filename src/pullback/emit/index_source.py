@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pullback.affine import is_plain, within
 from pullback.emit.operator_source import operator_text
 from pullback.errors import PullbackError
 from pullback.expression import (
@@ -27,7 +28,6 @@ from pullback.expression import (
     tensors,
 )
 from pullback.notation import code, decimal, left_side, show
-from pullback.affine import is_plain, within
 
 NAMES = {"abs": "np.abs", "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where"}
 HELPED = {"sigmoid", "softplus", "relu", "erf", "gelu"}

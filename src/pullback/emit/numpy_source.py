@@ -185,4 +185,8 @@ def _module(
 def _title(derived: Derived) -> str:
     own = [d.source.strip() for d in derived.program.definitions if d.source]
     text = "; ".join(own)
-    return (text if len(text) <= 70 else f"{derived.program.output.name}").replace("\\", "\\\\").replace('"', "'")
+    return (
+        (text if len(text) <= 70 else f"{derived.program.output.name}")
+        .replace("\\", "\\\\")
+        .replace('"', "'")
+    )

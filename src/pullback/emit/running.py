@@ -1,8 +1,8 @@
 """Running emitted source. It is parsed again and every node is checked before it is executed."""
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import linecache
 import math

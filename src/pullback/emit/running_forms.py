@@ -22,7 +22,8 @@ def for_running(derived: Derived) -> tuple[Derived, tuple[Step, ...]]:
     names = Names(derived.program)
     names.taken |= {definition.tensor.name for definition in derived.backward}
     forward = stable_definitions(derived.program.definitions, (), names, deep=True)
-    backward = stable_definitions(derived.backward, forward.definitions, names, deep=True)
+    given = forward.definitions
+    backward = stable_definitions(derived.backward, given, names, deep=True, gradients=True)
     steps = (*forward.steps, *backward.steps)
     if not steps:
         return derived, ()

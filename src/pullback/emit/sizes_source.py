@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pullback.affine import polynomial
 from pullback.expression import Expr, Num, Size, Tensor, sizes_in
 from pullback.notation import code
-from pullback.affine import polynomial
 
 
 @dataclass(frozen=True, slots=True)

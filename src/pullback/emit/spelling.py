@@ -166,7 +166,9 @@ class ToNumpy(ast.NodeTransformer):
         if name in LINALG:
             return np_call(f"linalg.{LINALG[name]}", *arguments, **keywords)
         self.helpers.update((name, *NEEDS.get(name, ())))
-        return ast.Call(ast.Name(name, ast.Load()), arguments, [ast.keyword(k, v) for k, v in keywords.items()])
+        return ast.Call(
+            ast.Name(name, ast.Load()), arguments, [ast.keyword(k, v) for k, v in keywords.items()]
+        )
 
     def _filled(self, name: str, shape: ast.expr) -> ast.expr:
         self.uses_dtype = True

@@ -53,7 +53,22 @@ from pullback.limits import demand
 V = TypeVar("V")
 
 UNARY = frozenset(
-    "exp log log1p expm1 tanh sigmoid relu softplus gelu erf abs sign sin cos".split()
+    [
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "tanh",
+        "sigmoid",
+        "relu",
+        "softplus",
+        "gelu",
+        "erf",
+        "abs",
+        "sign",
+        "sin",
+        "cos",
+    ]
 )
 BINARY = frozenset(("maximum", "minimum", "logaddexp"))
 

@@ -84,7 +84,8 @@ def _divide(forms: list[Form], divisors: list[Form], over: tuple[Index, ...]) ->
 
 
 def cost(labels: set[Index]) -> int:
-    return TYPICAL ** len(labels)
+    total: int = TYPICAL ** len(labels)
+    return total
 
 
 def _best_action(forms: list[Form], over: tuple[Index, ...]) -> tuple[list[Form], tuple[Index, ...]]:

@@ -101,7 +101,7 @@ def _take(e: Access) -> Form:
     (k,) = special
     slot = e.slots[k]
     axis = Index("_", e.tensor.shape[k])
-    inner = tuple(axis if j == k else s for j, s in enumerate(e.slots) if isinstance(s, Index) or j == k)
+    inner = (*labels[:k], axis, *labels[k:])
     child = Leaf(inner, e.tensor.name, inner)
     match slot:
         case Num(value):

@@ -16,10 +16,10 @@ from pullback.expression import (
     Mul,
     Num,
     add,
+    exchange,
     free,
     fresh,
     mul,
-    replace,
     substitute,
     walk,
 )
@@ -61,8 +61,8 @@ def _merged(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
         taken = {i.name for node in walk(body) for i in free(node)} | {i.name for i in indices}
         p, a = fresh(Index(h.name, size), taken), fresh(Index(h.name, c), taken)
         joined = add(mul(c, p), a)
-        whole_part, rest = Call("floordiv", (joined, c)), Call("mod", (joined, c))
-        inner = replace(substitute(body, {h: joined}), {whole_part: p, rest: a}.get)
+        parts: dict[Expr, Expr] = {Call("floordiv", (joined, c)): p, Call("mod", (joined, c)): a}
+        inner = exchange(substitute(body, {h: joined}), parts)
         split = tuple(i for index in indices for i in ((p, a) if index is h else (index,)))
         return function("reshape", whole(split, inner), shape_of(indices))
     return None

@@ -200,7 +200,7 @@ def _leaf(form: Leaf, axes: tuple[Axis, ...]) -> ast.expr:
 
 
 def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
-    below = [child for child in form.below]
+    below = list(form.below)
     above = list(form.above)
     above, below = means(above, below)
     numbers_above: list[ast.expr] = []

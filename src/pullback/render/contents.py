@@ -97,7 +97,7 @@ def _opening(derived: Derived) -> list[Block]:
     program = derived.program
     lines = _source_lines(derived)
     short = len(lines) == 1 and len(lines[0]) <= LONGEST_TITLE
-    title: Words = ("Backward pass of ", Source(lines[0])) if short else ("Backward pass",)
+    title: Words = (f"{derived.title} of ", Source(lines[0])) if short else (derived.title,)
     rows = tuple(Row(line_of(d.source.strip(), {d.tensor.name: d})) for d in _as_written(derived))
     blocks: list[Block] = [Heading(1, title), Program(lines, rows, given=True), Paragraph(_shapes(derived))]
     if derived.upstream is not None:
@@ -165,7 +165,8 @@ def _formulas(derived: Derived, formulas: Formulas) -> list[Block]:
     merged: dict[str, None] = {}
     for lines in formulas.values():
         merged.update(dict.fromkeys(lines))
-    heading = Heading(2, ("The gradients" if len(formulas) > 1 else "The gradient",))
+    what = "gradient" if derived.title == "Backward pass" else "result"
+    heading = Heading(2, (f"The {what}s" if len(formulas) > 1 else f"The {what}",))
     made = {definition.tensor.name: definition for definition in derived.backward}
     return [heading, Program(tuple(merged), tuple(Row(line_of(line, made)) for line in merged))]
 
@@ -198,7 +199,7 @@ def _sections(derived: Derived, steps: Detail, sizes: Mapping[str, int] | None) 
     if counts_from_zero(derived):
         blocks.append(Paragraph(("Indices count from 0, because index arithmetic takes part.",)))
     for k, section in enumerate(derived.sections):
-        blocks.append(_section_heading(section))
+        blocks.append(_section_heading(section, derived.title == "Backward pass"))
         blocks += _chains(section.steps if steps == "all" else _short(section))
         contracted = contraction(section)
         if contracted is not None:
@@ -208,9 +209,11 @@ def _sections(derived: Derived, steps: Detail, sizes: Mapping[str, int] | None) 
     return blocks
 
 
-def _section_heading(section: Section) -> Heading:
+def _section_heading(section: Section, backward: bool) -> Heading:
     source = section.definition.source.strip()
     through: Piece = Source(source) if source else whole(section.definition.tensor.name)
+    if not backward:
+        return Heading(3, ("From ", whole(section.operand.name), ", through ", through))
     return Heading(3, (whole(f"d{section.operand.name}"), ", through ", through))
 
 

@@ -20,10 +20,10 @@ from pullback.expression import (
     accesses,
     add,
     bracket,
+    exchange,
     free,
     fresh,
     mul,
-    replace,
     substitute,
     tensors,
     total,
@@ -154,8 +154,8 @@ def split_range(e: Expr) -> tuple[Expr, str] | None:
         taken = {index.name for index in free(e.body)} | {index.name for index in e.indices}
         a, b = fresh(Index(k.name, size), taken), fresh(Index(k.name, c), taken)
         joined = add(mul(c, a), b)
-        split = {Call("floordiv", (joined, c)): a, Call("mod", (joined, c)): b}
-        body = replace(substitute(e.body, {k: joined}), split.get)
+        split: dict[Expr, Expr] = {Call("floordiv", (joined, c)): a, Call("mod", (joined, c)): b}
+        body = exchange(substitute(e.body, {k: joined}), split)
         indices = [i for index in e.indices for i in ((a, b) if index is k else (index,))]
         return total(indices, body), f"{k.name} = {show(joined)}, for every {a.name} and {b.name}"
     return None
@@ -188,7 +188,7 @@ def one_value_left(e: Expr) -> tuple[Expr, str] | None:
     for k in e.indices:
         low: list[Expr] = [ZERO]
         high: list[Expr] = [k.extent]
-        used = []
+        used: list[Expr] = []
         for factor in factors:
             match factor:
                 case Bracket("<=", bound, other) if other is k and k not in free(bound):

@@ -6,7 +6,7 @@ names to what defines them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pullback.expression import (
@@ -63,7 +63,7 @@ class Exponentials:
     """Finds exponentials over some definitions. `deep`: every name is looked through, weights count."""
 
     def __init__(self, definitions: Sequence[Definition], *, deep: bool) -> None:
-        self.known: Mapping[Tensor, Definition] = {d.tensor: d for d in definitions}
+        self.known: dict[Tensor, Definition] = {d.tensor: d for d in definitions}
         self.deep = deep
 
     def opened(self, e: Expr) -> Expr:

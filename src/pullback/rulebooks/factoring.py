@@ -119,7 +119,8 @@ def _grouped(parts: Sequence[Part]) -> Expr:
 
 def _weight(base: Expr) -> int:
     """What a multiplication by the factor costs, roughly."""
-    return 64 ** min(4, len(free(base)))
+    weight: int = 64 ** min(4, len(free(base)))
+    return weight
 
 
 # ---- sums that differ in one factor ------------------------------------------------------------
@@ -180,11 +181,14 @@ def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[E
                 mine.remove(factor)
                 other.remove(factor)
                 shared.append(factor)
-        labels = lambda factors: frozenset().union(*(free(f) for f in factors))  # noqa: E731
-        if shared and mine and other and labels(mine) == labels(other):
+        if shared and mine and other and _labels(mine) == _labels(other):
             if best is None or len(shared) > len(best[0]):
                 best = (shared, mine, other)
     return best
+
+
+def _labels(factors: Sequence[Expr]) -> frozenset[Index]:
+    return frozenset(index for factor in factors for index in free(factor))
 
 
 def _renamed(e: Sum, order: Sequence[Index]) -> Expr:

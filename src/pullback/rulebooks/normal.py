@@ -227,7 +227,9 @@ def solutions(definitions: Iterable[Definition]) -> list[Pattern]:
             place = dict(zip(known.at, (e.at[0], k), strict=True))
             entry = Access(inverse.tensor, tuple(place[index] for index in inverse.indices))
             right = substitute(e.bodies[1], dict(zip(e.binders[1], (k, *e.at[1:]), strict=True)))
-            found.append(Pattern(definition, Term(Fraction(1), {entry: Fraction(1), right: Fraction(1)}, (k,))))
+            found.append(
+                Pattern(definition, Term(Fraction(1), {entry: Fraction(1), right: Fraction(1)}, (k,)))
+            )
     return found
 
 
@@ -239,7 +241,9 @@ def _same_matrix(inverse: Element, solve: Element) -> bool:
 def _worth(pattern: Pattern) -> bool:
     """Whether reading the tensor saves anything, and whether a match settles all of its indices."""
     powers = pattern.term.powers
-    if not powers or all(n == 1 and isinstance(base, Access) for base, n in powers.items()) and len(powers) == 1:
+    if not powers or (
+        all(n == 1 and isinstance(base, Access) for base, n in powers.items()) and len(powers) == 1
+    ):
         return False
     return set(pattern.variables) <= set().union(*(free(base) for base in powers))
 

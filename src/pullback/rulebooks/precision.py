@@ -34,7 +34,7 @@ from pullback.expression import (
     total,
 )
 from pullback.rewriting import Rule
-from pullback.rulebooks.algebra import coefficient, key
+from pullback.rulebooks.algebra import coefficient, key, tidy
 from pullback.rulebooks.exponentials import Exponentials, placed
 from pullback.rulebooks.stable import Applied, Laws, rule
 
@@ -43,16 +43,21 @@ TWO: Final = num(2)
 
 
 class Precision:
-    """The laws over some definitions, which `seen` looks through."""
+    """The laws over some definitions, which `seen` looks through; with `gradients` also those of gradients."""
 
-    def __init__(self, seen: Exponentials) -> None:
+    def __init__(self, seen: Exponentials, *, gradients: bool = False) -> None:
         self.seen = seen
+        self.gradients = gradients
         self.from_one = Laws(seen).from_one
 
     @property
     def phases(self) -> tuple[tuple[Rule, ...], ...]:
-        """Rules in the order of use: quotients by a norm before the norm itself is rewritten."""
-        first = (self.proportional, self.norm_at_zero)
+        """Rules in the order of use: quotients by a norm before the norm itself is rewritten.
+
+        A forward `x / norm(x)` has no value at 0, so it stays; in a gradient it is the norm's derivative.
+        """
+        quotients = (self.proportional, self.multiplied_out)
+        first = (*quotients, self.norm_at_zero) if self.gradients else quotients
         then = (self.log_near_one, self.exp_near_zero, self.one_minus_cos, self.variance, self.root)
         return tuple(tuple(rule(law) for law in laws) for laws in (first, then))
 
@@ -148,6 +153,22 @@ class Precision:
                     return mul(num(ratio), *rest), "numerator and denominator are proportional"
         return None
 
+    def multiplied_out(self, e: Expr) -> Applied:
+        """f (a + b / f) = f a + b, though f may vanish"""
+        if not isinstance(e, Mul):
+            return None
+        for inner in e.factors:
+            added = self.seen.opened(inner)
+            if not isinstance(added, Add):
+                continue
+            for outer in e.factors:
+                below = power(outer, MINUS_ONE)
+                if outer is not inner and tensors(outer) and any(below in _factors(t) for t in added.terms):
+                    rest = [f for f in e.factors if f is not inner and f is not outer]
+                    terms = [tidy(mul(outer, term)) for term in added.terms]
+                    return mul(*rest, add(*terms)), "f (a + b / f) = f a + b"
+        return None
+
     def norm_at_zero(self, e: Expr) -> Applied:
         """x[i] / norm(x) = x[i] / where(norm(x) > 0, norm(x), 1), for x is 0 where its norm is"""
         below = [f for f in e.factors if _is_below(f)] if isinstance(e, Mul) else []
@@ -206,3 +227,7 @@ def _ratio(above: dict[str, Fraction], below: dict[str, Fraction]) -> Fraction |
         return None
     ratios = {above[term] / below[term] for term in above}
     return ratios.pop() if len(ratios) == 1 else None
+
+
+def _factors(e: Expr) -> tuple[Expr, ...]:
+    return e.factors if isinstance(e, Mul) else (e,)
