@@ -310,7 +310,7 @@ def _finished(
 
 def _tidied(made: Definition, steps: dict[str, list[Step]]) -> Definition:
     """A published definition in which no bracket stands twice, and no index has two meanings."""
-    new = replace(made, body=unshadowed(final(made.body, (ONCE,))))
+    new = replace(made, body=unshadowed(final(made.body, (ONCE,)), made.indices))
     if new.body is not made.body and not isinstance(made.body, Element):
         left = left_side(made)
         step = Step("brackets", Equation(left, made.body), Equation(left, new.body))

@@ -133,13 +133,14 @@ class ForwardPass:
         """From the chain rule to the collapsed form, every line recorded."""
         note = "the tangent of each thing that is read, times how much it counts"
         record.line("chain rule", Equation(left, chain), Equation(left, chain), note)
-        value = unshadowed(value)
+        indices = [slot for slot in left.slots if isinstance(slot, Index)]
+        value = unshadowed(value, indices)
         record.line("substitute", Equation(left, chain), Equation(left, value))
         for rules in (COLLAPSING, SHIFTING):
             value = record.rewrite(left, value, rules)
         value = record.rewrite(left, value, (ONCE,))
         value = record.rewrite(left, value, ALGEBRA)
-        simple = unshadowed(simplest(value))
+        simple = unshadowed(simplest(value), indices)
         record.line("simplify", Equation(left, value), Equation(left, simple))
         return simple
 

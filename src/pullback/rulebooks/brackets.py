@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 from pullback.affine import difference
@@ -59,9 +60,15 @@ def _key(e: Bracket) -> Key | Expr:
     return relation, frozenset(terms.items())
 
 
-def unshadowed(e: Expr, scope: frozenset[str] = frozenset()) -> Expr:
-    """The same with no sum inside another that binds an index of the same name, nor that of a free index."""
-    scope = scope or frozenset(index.name for index in free(e))
+def unshadowed(e: Expr, indices: Iterable[Index] = ()) -> Expr:
+    """The same with no sum that binds a name which has a meaning around it.
+
+    `indices` are those of the left side; free indices, and those of sums around a sum, count too.
+    """
+    return _unshadowed(e, frozenset(index.name for index in (*indices, *free(e))))
+
+
+def _unshadowed(e: Expr, scope: frozenset[str]) -> Expr:
     match e:
         case Sum(indices, body):
             taken = set(scope) | {index.name for index in free(body)}
@@ -73,6 +80,6 @@ def unshadowed(e: Expr, scope: frozenset[str] = frozenset()) -> Expr:
                 if new is not index:
                     renaming[index] = new
             inner = substitute(body, renaming)
-            return total(bound, unshadowed(inner, scope | {index.name for index in bound}))
+            return total(bound, _unshadowed(inner, scope | {index.name for index in bound}))
     below = children(e)
-    return rebuild(e, tuple(unshadowed(child, scope) for child in below)) if below else e
+    return rebuild(e, tuple(_unshadowed(child, scope) for child in below)) if below else e
