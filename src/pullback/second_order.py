@@ -6,6 +6,7 @@ A `Differential` is printed as a program of the language, knows its checked step
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Report
 from pullback.emit.numpy_source import lines_source
+from pullback.emit.running_forms import for_running
 from pullback.errors import DomainProblem, NameProblem
 from pullback.expression import Expr, Tensor
 from pullback.forward_mode import (
@@ -167,8 +169,9 @@ class Compiled:
         results: dict[str, Tensor] = {result.key: result.tensor for result in forwarded.results}
         if not forwarded.derived.program.inputs:
             raise DomainProblem("the program has no input, so there is nothing to differentiate by")
-        lines = result_program(forwarded, with_forward=True, dense=True)
-        source = lines_source(forwarded.derived, lines, results, _summary(forwarded), forwarded.kind)
+        running = replace(forwarded, derived=for_running(forwarded.derived)[0])
+        lines = result_program(running, with_forward=True, dense=True)
+        source = lines_source(running.derived, lines, results, _summary(forwarded), forwarded.kind)
         self._run = Backward(forwarded.derived, sizes, source=source, results=results)
 
     @property
