@@ -26,7 +26,9 @@ from pullback.expression import (
     Element,
     Equation,
     Expr,
+    Mul,
     Num,
+    Sum,
     Tensor,
     add,
     bracket,
@@ -184,6 +186,8 @@ class Publisher:
                 made = self.known.get(tensor.name)
                 if made is None or tensor.name in found or isinstance(made.body, Element):
                     continue
+                if contracts(body, tensor) and (not tensors(made.body) or holds_sum(made.body)):
+                    continue  # a constant or a product is kept by name in a product, which it would take apart
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
                     stack += [made.body, self.raw[tensor.name].body]
@@ -351,6 +355,20 @@ class Publisher:
 
     def _extent(self, e: Expr) -> int:
         return evaluate_size(e, dict.fromkeys(sizes_in(e), TYPICAL))
+
+
+def holds_sum(e: Expr) -> bool:
+    return any(isinstance(node, Sum) for node in walk(e))
+
+
+def contracts(e: Expr, tensor: Tensor) -> bool:
+    """Whether entries of the tensor are summed in a product with others."""
+    for node in walk(e):
+        if isinstance(node, Sum) and isinstance(node.body, Mul):
+            read = [f for f in node.body.factors if isinstance(f, Access) and free(f) & set(node.indices)]
+            if len(read) > 1 and any(f.tensor is tensor for f in read):
+                return True
+    return False
 
 
 def _sum(terms: Sequence[Term]) -> Expr:
