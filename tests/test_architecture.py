@@ -32,6 +32,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "formula.py",
         "structure.py",
         "tangents.py",
+        "forwarded.py",
         "forward_mode.py",
     ),
     4: ("reading/", "rulebooks/", "matrix/", "evaluator/"),

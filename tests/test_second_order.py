@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from pullback import derive
 from pullback.errors import NameProblem, PullbackError
 from pullback.evaluator import Float64, Interpreter, PrimeField, directional, jacobian, random_inputs
+from pullback.expression import Tensor
 from pullback.reading import read_program
 from pullback.second_order import Differential, hessian, hvp, jvp
 from pullback.second_order import jacobian as jacobian_of
+from pullback.testing import random_program, random_values, small_sizes
 from pullback.verify.second_order import claim_second_order, true_second_order
 
 BANK = Path(__file__).parent / "data" / "bank" / "cases.json"
@@ -166,9 +169,7 @@ def test_a_hessian_is_symmetric_and_its_products_are_the_product() -> None:
     program = read_program(text, shapes=shapes)
     rng = np.random.default_rng(0)
     sizes = {"N": 3, "D": 2, "H": 4}
-    inputs = {
-        name: rng.standard_normal([sizes[s] for s in shape.split()]) for name, shape in shapes.items()
-    }
+    inputs = {name: rng.standard_normal([sizes[s] for s in shape.split()]) for name, shape in shapes.items()}
     own, cross = hessian(program, "W")(inputs), hessian(program, "W", "u")(inputs)
     assert np.allclose(own, own.transpose(2, 3, 0, 1), rtol=1e-12)
     assert np.allclose(cross, hessian(program, "u", "W")(inputs).transpose(1, 2, 0), rtol=1e-12)
@@ -185,6 +186,41 @@ def test_the_truth_needs_no_derived_gradient() -> None:
     forward = Interpreter(Float64(), {"N": 2}, values, program.definitions)
     true = true_second_order(forward, found.forwarded, found.forwarded.results[0])
     assert np.array_equal(true, np.diag([6.0, 12.0]))
+
+
+RANDOM = [(notation, seed) for notation in ("matrix", "index", "mixed") for seed in range(6)]
+
+
+@pytest.mark.parametrize(("notation", "seed"), RANDOM)
+def test_random_programs_agree_with_duals(notation: Any, seed: int) -> None:
+    sample = random_program(seed, notation=notation, statements=1 + seed % 3, wide=notation == "matrix")
+    program = sample.read()
+    real = [tensor for tensor in program.inputs if not tensor.is_integer][:2]
+    along = {tensor.name: f"V_{tensor.name}" for tensor in real}
+    added = tuple(Tensor(along[tensor.name], tensor.shape) for tensor in real)
+    program = replace(program, inputs=(*program.inputs, *added))
+    first, last = real[0].name, real[-1].name
+    asked = [jvp(program, along)]
+    asked += (
+        [jacobian_of(program, first)]
+        if program.output.rank
+        else [hessian(program, first, last), hvp(program, along)]
+    )
+    sizes = small_sizes(program, 0)
+    values = random_values(program, sizes, seed)
+    given = {name: size for name, size in sizes.items() if name in program.sizes}
+    for found in asked:
+        assert found.report.exact > 0
+        arrays = found.compile(sizes=given)(values)
+        forward = Interpreter(Float64(), sizes, values, found.program.definitions)
+        for result in found.forwarded.results:
+            with np.errstate(all="ignore"):
+                true = np.asarray(true_second_order(forward, found.forwarded, result))
+            array = arrays[result.key] if isinstance(arrays, dict) else arrays
+            both = np.isfinite(true) & np.isfinite(array)
+            assert np.abs(array - true)[both].max(initial=0) <= 1e-9 * max(
+                1, np.abs(true[both]).max(initial=0)
+            )
 
 
 # ---- the object -------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def structured(definition: Definition) -> MatrixLine | None:
     if len(definition.indices) != 2:
         return None
     plain = matrix_line(definition)
-    for written in (_congruences(definition), _expanded(definition, plain)):
+    for written in (_congruences(definition), _expanded(definition, plain), _scaled_rows(definition, plain)):
         if written is not None:
             return MatrixLine(definition.tensor.name, written)
     return None
@@ -63,6 +63,20 @@ def transposed(definition: Definition, line: MatrixLine) -> MatrixLine:
         case _:
             text = f"{_tight(mirrored.text)}.T"
     return MatrixLine(line.target, text) if tokens(text) < tokens(line.text) else line
+
+
+def _scaled_rows(definition: Definition, plain: MatrixLine | None) -> str | None:
+    """s[i] A[i,j] as `diag(s) @ A`, and A[i,j] s[j] as `A @ diag(s)`, where that is no longer."""
+    i, j = definition.indices
+    groups = _grouped(definition.body, ({i, j}, {i}, {j}))
+    if groups is None or (groups[1] is ONE) == (groups[2] is ONE) or groups[0] is ONE:
+        return None
+    matrix, rows, columns, number = groups
+    a, s = _text(matrix, (i, j)), _text(rows, (i,)) if columns is ONE else _text(columns, (j,))
+    if a is None or s is None or number is not ONE:
+        return None
+    text = f"diag({s}) @ {_tight(a)}" if columns is ONE else f"{_tight(a)} @ diag({s})"
+    return text if plain is None or tokens(text) < tokens(plain.text) else None
 
 
 def _expanded(definition: Definition, plain: MatrixLine | None) -> str | None:

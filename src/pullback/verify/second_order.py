@@ -346,4 +346,3 @@ def _richardson(f: Any, values: Mapping[str, Any], moves: Mapping[str, Any]) -> 
     a, b, c = slope(STEP), slope(STEP / 2), slope(STEP / 4)
     first, second = (4 * b - a) / 3, (4 * c - b) / 3
     return (16 * second - first) / 15
-
