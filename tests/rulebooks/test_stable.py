@@ -29,6 +29,7 @@ SHALLOW = [
     ("Y = exp(X) / sum(exp(X), axis=1, keepdims=True)", "softmax(d: X[n,d])[d]"),
     ("E[n,d] = exp(X[n,d]); Z[n] = E[n,d]; Y[n,d] = E[n,d] / Z[n]", "softmax(d: X[n,d])[d]"),
     ("Y = log(softmax(X, axis=1))", "log_softmax(i: X[n,i])[d]"),
+    ("Z[n] = exp(X[n,d]); Y[n,d] = 2 * X[n,d] - 2 * log(Z[n])", "2 log_softmax(d: X[n,d])[d]"),
     ("y = log(1 + exp(x))", "softplus(x[n])"),
     ("y = log(exp(x) + 1)", "softplus(x[n])"),
     ("y = log1p(exp(-x))", "softplus(-x[n])"),

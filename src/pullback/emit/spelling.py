@@ -44,7 +44,8 @@ def erf(x):
     "gelu": '''
 def gelu(x):
     """x * Φ(x), with the exact normal distribution function."""
-    return x * (1 + erf(x / math.sqrt(2))) / 2
+    tail = np.vectorize(math.erfc, otypes=[float])(-x / math.sqrt(2))
+    return x * tail.astype(np.asarray(x).dtype) / 2
 ''',
     "softmax": '''
 def softmax(x, axis=-1):
@@ -95,7 +96,7 @@ def logdet(x):
     return np.linalg.slogdet(x)[1]
 ''',
 }
-NEEDS: Final = {"gelu": ("erf",), "log_softmax": ("logsumexp",)}
+NEEDS: Final = {"log_softmax": ("logsumexp",)}
 
 
 def np_call(name: str, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pullback.expression import (
     Access,
+    Add,
     Call,
     Definition,
     Element,
@@ -24,8 +25,10 @@ from pullback.expression import (
     add,
     free,
     mul,
+    neg,
     substitute,
 )
+from pullback.rulebooks.algebra import key
 from pullback.rulebooks.normal import unify
 
 
@@ -57,6 +60,19 @@ def _operator(name: str, at: tuple[Expr, ...], sum_: Normaliser) -> Expr:
         return Element(name, at, (sum_.indices,), (sum_.term.exponent,), ())
     bodies = (sum_.term.exponent, mul(*sum_.term.weight))
     return Element(f"weighted_{name}", at, (sum_.indices, sum_.indices), bodies, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """scale × (1 - f(argument)) + rest"""
+
+    scale: Expr
+    argument: Expr
+    rest: tuple[Expr, ...]
+
+    def replaced(self, new: Expr) -> Expr:
+        """The whole with `new` in place of 1 - f(argument)."""
+        return add(mul(self.scale, new), *self.rest)
 
 
 class Exponentials:
@@ -141,6 +157,22 @@ class Exponentials:
         """a where the expression is exp(a), without a weight."""
         form = self.weighted(e)
         return form.exponent if form is not None and not form.weight else None
+
+    def difference(self, e: Expr, function: str) -> Difference | None:
+        """The expression as c (1 - f(x)) + rest, names looked through; without `deep` there is no rest."""
+        if not isinstance(e, Add) or not (self.deep or len(e.terms) == 2):
+            return None
+        for term in e.terms:
+            factors = term.factors if isinstance(term, Mul) else (term,)
+            for k, factor in enumerate(factors):
+                match self.scalar(factor):
+                    case Call(name, (x,)) if name == function:
+                        opposite = neg(mul(*factors[:k], *factors[k + 1 :]))
+                        others = [t for t in e.terms if t is not term]
+                        found = next((t for t in others if key(t) == key(opposite)), None)
+                        if found is not None:
+                            return Difference(found, x, tuple(t for t in others if t is not found))
+        return None
 
 
 def placed(pattern: Expr, target: Expr, bound: tuple[Index, ...]) -> dict[Index, Expr] | None:

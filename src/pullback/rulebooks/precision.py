@@ -36,7 +36,7 @@ from pullback.expression import (
 from pullback.rewriting import Rule
 from pullback.rulebooks.algebra import coefficient, key, tidy
 from pullback.rulebooks.exponentials import Exponentials, placed
-from pullback.rulebooks.stable import Applied, Laws, rule
+from pullback.rulebooks.stable import Applied, rule
 
 HALF: Final = Num(Fraction(1, 2))
 TWO: Final = num(2)
@@ -48,7 +48,6 @@ class Precision:
     def __init__(self, seen: Exponentials, *, gradients: bool = False) -> None:
         self.seen = seen
         self.gradients = gradients
-        self.from_one = Laws(seen).from_one
 
     @property
     def phases(self) -> tuple[tuple[Rule, ...], ...]:
@@ -71,14 +70,14 @@ class Precision:
 
     def exp_near_zero(self, e: Expr) -> Applied:
         """exp(x) - 1 = expm1(x)"""
-        found = self.from_one(e, "exp")
+        found = self.seen.difference(e, "exp")
         if found is None:
             return None
         return found.replaced(neg(call("expm1", found.argument))), "exp(x) - 1 = expm1(x)"
 
     def one_minus_cos(self, e: Expr) -> Applied:
         """1 - cos(x) = 2 sin(x/2)²"""
-        found = self.from_one(e, "cos")
+        found = self.seen.difference(e, "cos")
         if found is None:
             return None
         square = power(call("sin", mul(HALF, found.argument)), TWO)

@@ -6,7 +6,6 @@ These are the laws of exponentials; those that keep the digits of small numbers 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
@@ -37,24 +36,11 @@ from pullback.expression import (
     walk,
 )
 from pullback.rewriting import Rule
-from pullback.rulebooks.algebra import key
+from pullback.rulebooks.algebra import coefficient
 from pullback.rulebooks.exponentials import Exponentials, Normaliser, placed
 
 HALF: Final = Num(Fraction(1, 2))
 Applied = tuple[Expr, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """scale × (1 - f(argument)) + rest"""
-
-    scale: Expr
-    argument: Expr
-    rest: tuple[Expr, ...]
-
-    def replaced(self, new: Expr) -> Expr:
-        """The whole with `new` in place of 1 - f(argument)."""
-        return add(mul(self.scale, new), *self.rest)
 
 
 class Laws:
@@ -67,8 +53,9 @@ class Laws:
     def phases(self) -> tuple[tuple[Rule, ...], ...]:
         """Rules in the order of use: whole quotients before the reciprocals and differences inside them."""
         whole = (self.logarithm, self.hyperbolic, self.quotient)
-        parts = (self.logarithm, self.reciprocal, self.complement, self.two_sided, self.absolute)
-        return tuple(tuple(rule(law) for law in laws) for laws in (whole, parts))
+        parts = (self.logarithm, self.reciprocal, self.complement, self.two_sided)
+        last = (self.log_share, self.absolute)
+        return tuple(tuple(rule(law) for law in laws) for laws in (whole, parts, last))
 
     # ---- logarithms
 
@@ -91,7 +78,7 @@ class Laws:
             case Call("sigmoid", (a,)):
                 return neg(call("softplus", neg(a)))
             case Element("softmax", at, (binder,), (body,), _):
-                if all(isinstance(i, Index) and i not in free(body) for i in at):
+                if _is_plain(at, binder, body):
                     return Element("log_softmax", at, (binder,), (body,), ())
                 entry = substitute(body, dict(zip(binder, at, strict=True)))
                 return add(entry, neg(Element("logsumexp", (), (binder,), (body,), ())))
@@ -294,6 +281,24 @@ class Laws:
                 return sign
         return None
 
+    def log_share(self, e: Expr) -> Applied:
+        """x[i] - logsumexp(x) = log_softmax(x)[i]"""
+        if not isinstance(e, Add):
+            return None
+        for term in e.terms:
+            number, core = coefficient(term)
+            match core:
+                case Element("logsumexp", (), (binder,), (body,), _):
+                    for other in e.terms:
+                        value, entry = coefficient(other)
+                        place = placed(body, entry, binder) if value == -number else None
+                        if place is None or not _is_plain(tuple(place.values()), binder, body):
+                            continue
+                        share = Element("log_softmax", tuple(place.values()), (binder,), (body,), ())
+                        rest = [t for t in e.terms if t is not term and t is not other]
+                        return add(mul(num(value), share), *rest), "x[i] - logsumexp(x) = log_softmax(x)[i]"
+        return None
+
     def absolute(self, e: Expr) -> Applied:
         """sqrt(x²) = |x|"""
         match e:
@@ -303,7 +308,7 @@ class Laws:
 
     def complement(self, e: Expr) -> Applied:
         """1 - sigmoid(x) = sigmoid(-x)"""
-        found = self.from_one(e, "sigmoid")
+        found = self.seen.difference(e, "sigmoid")
         if found is None:
             return None
         return found.replaced(call("sigmoid", neg(found.argument))), "1 - sigmoid(x) = sigmoid(-x)"
@@ -320,22 +325,6 @@ class Laws:
                         rest = [t for t in e.terms if t is not other]
                         new = [call("softplus", x) if t is term else t for t in rest]
                         return add(*new), "relu(x) + softplus(-|x|) = softplus(x)"
-        return None
-
-    def from_one(self, e: Expr, function: str) -> Difference | None:
-        """The expression as c (1 - f(x)) + rest, names looked through; without `deep` there is no rest."""
-        if not isinstance(e, Add) or not (self.seen.deep or len(e.terms) == 2):
-            return None
-        for term in e.terms:
-            factors = term.factors if isinstance(term, Mul) else (term,)
-            for k, factor in enumerate(factors):
-                match self.seen.scalar(factor):
-                    case Call(name, (x,)) if name == function:
-                        opposite = neg(mul(*factors[:k], *factors[k + 1 :]))
-                        others = [t for t in e.terms if t is not term]
-                        found = next((t for t in others if key(t) == key(opposite)), None)
-                        if found is not None:
-                            return Difference(found, x, tuple(t for t in others if t is not found))
         return None
 
 
@@ -363,6 +352,12 @@ def _law_of(result: Expr) -> str:
             case Element(name, _, _, _, _) | Call(name, _) if name in LAWS:
                 return LAWS[name]
     return "log(f exp(x)) = x + log(f)"
+
+
+def _is_plain(at: tuple[Expr, ...], binder: tuple[Index, ...], body: Expr) -> bool:
+    """Whether the place is one of indices of its own, as in a whole row."""
+    batch = free(body).difference(binder)
+    return len(set(at)) == len(at) and all(isinstance(i, Index) and i not in batch for i in at)
 
 
 def _with_log(rest: tuple[Expr, ...], known: Expr) -> Expr | None:
