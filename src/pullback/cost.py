@@ -13,6 +13,10 @@ import tokenize
 from collections.abc import Mapping, Sequence
 from math import prod
 
+from pullback.expression import Definition, Expr, Tensor, free, sizes_in, tensors, walk
+from pullback.matrix import matrix_line
+from pullback.sizes import evaluate_size
+
 Shape = tuple[int, ...]
 
 REDUCTIONS = ("sum", "mean", "max", "min", "prod", "logsumexp", "norm")
@@ -204,3 +208,52 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
     rank = max((len(shape) for shape in shapes), default=0)
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
     return tuple(max(column) if 0 not in column else 0 for column in zip(*padded, strict=True))
+
+
+TYPICAL = 64  # what every symbolic size counts as when costs are compared
+
+Cost = tuple[int, int]  # operations, tokens
+
+
+class Costs:
+    """What definitions cost, each counted once: operations with every size 64, and tokens."""
+
+    def __init__(self) -> None:
+        self._known: dict[Definition, Cost] = {}
+
+    def of(self, definition: Definition) -> Cost:
+        if definition not in self._known:
+            self._known[definition] = self._counted(definition)
+        return self._known[definition]
+
+    def _counted(self, definition: Definition) -> Cost:
+        line = matrix_line(definition)
+        if line is None:
+            return self._index_cost(definition)
+        sizes = {
+            name: TYPICAL for tensor in self._around(definition) for e in tensor.shape for name in sizes_in(e)
+        }
+        shapes = {t.name: self._shape(t) for t in self._around(definition)}
+        try:
+            return operations(line.text, shapes, sizes), tokens(line.text)
+        except (ValueError, KeyError):
+            return self._index_cost(definition)
+
+    def _index_cost(self, definition: Definition) -> Cost:
+        """In index notation everything is worked out for every value of every index: the last resort."""
+        indices = {index for node in walk(definition.body) for index in free(node)} | set(definition.indices)
+        volume = prod(self._extent(index.extent) for index in indices)
+        count = sum(1 for _ in walk(definition.body))
+        return volume * count, 4 * count
+
+    def _around(self, definition: Definition) -> list[Tensor]:
+        return [*tensors(definition.body), definition.tensor]
+
+    def _shape(self, tensor: Tensor) -> tuple[int, ...]:
+        return tuple(self._extent(e) for e in tensor.shape)
+
+    def volume(self, tensor: Tensor) -> int:
+        return prod(self._shape(tensor))
+
+    def _extent(self, e: Expr) -> int:
+        return evaluate_size(e, dict.fromkeys(sizes_in(e), TYPICAL))

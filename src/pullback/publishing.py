@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
 
-from pullback.cost import operations, tokens
+from pullback.cost import Cost, Costs
 from pullback.errors import PullbackError
 from pullback.evaluator import Checker
 from pullback.expression import (
@@ -36,12 +35,10 @@ from pullback.expression import (
     mul,
     num,
     replace,
-    sizes_in,
     substitute,
     tensors,
     walk,
 )
-from pullback.matrix import matrix_line
 from pullback.notation import left_side, show
 from pullback.program import Program
 from pullback.rewriting import Step
@@ -59,15 +56,11 @@ from pullback.rulebooks.normal import (
     reused,
     solutions,
 )
-from pullback.sizes import evaluate_size
 
-TYPICAL = 64  # what every symbolic size counts as when costs are compared
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
 MAX_SLICES = 8  # of an axis that is written slice by slice
 MAX_NODES = 150  # of a line with other lines written into it
-
-Cost = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ class Publisher:
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
         self.constants: dict[str, Fraction | None] = {}
-        self.costs: dict[Definition, Cost] = {}
+        self._costs = Costs()
         self.roots = self._roots(wanted)
         self._checker: Checker | None = None
         self._considered: set[str] = set()  # what the candidates at hand differ in
@@ -186,7 +179,7 @@ class Publisher:
                 made = self.known.get(tensor.name)
                 if made is None or tensor.name in found or isinstance(made.body, Element):
                     continue
-                if contracts(body, tensor) and (not tensors(made.body) or holds_sum(made.body)):
+                if contracts(body, tensor) and (not tensors(made.body) or is_product(made.body)):
                     continue  # a constant or a product is kept by name in a product, which it would take apart
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
@@ -199,8 +192,8 @@ class Publisher:
         return made.tensor.rank > reader.tensor.rank and not isinstance(made.body, Element)
 
     def _is_light(self, made: Definition) -> bool:
-        volume = max((self._volume(t) for t in (*tensors(made.body), made.tensor)), default=1)
-        return self._cost(made)[0] <= LIGHT * volume
+        volume = max((self._costs.volume(t) for t in (*tensors(made.body), made.tensor)), default=1)
+        return self._costs.of(made)[0] <= LIGHT * volume
 
     def _written(self, body: Expr, names: Sequence[str], source: Mapping[str, Definition]) -> Expr:
         """The body with the named gradients written out, as `source` has them."""
@@ -301,7 +294,7 @@ class Publisher:
         What several wanted gradients share is computed anyway, so that writing it out saves less.
         """
         own = Definition(definition.tensor, definition.indices, candidate.body)
-        flops, length = self._cost(own)
+        flops, length = self._costs.of(own)
         seen: set[str] = set()
         stack = list(tensors(candidate.body))
         while stack:
@@ -310,54 +303,17 @@ class Publisher:
             if made is None or tensor.name in seen or tensor.name not in self._considered:
                 continue
             seen.add(tensor.name)
-            cost = self._cost(made)
+            cost = self._costs.of(made)
             flops += cost[0]
             length += cost[1] + 3
             stack += tensors(made.body)
         for name in candidate.inlined:
             if name not in seen and len(self.roots.get(name, ())) > 1:
-                flops += self._cost(self.known[name])[0] // 2
+                flops += self._costs.of(self.known[name])[0] // 2
         return flops, length
 
-    def _cost(self, definition: Definition) -> Cost:
-        if definition not in self.costs:
-            self.costs[definition] = self._counted(definition)
-        return self.costs[definition]
 
-    def _counted(self, definition: Definition) -> Cost:
-        line = matrix_line(definition)
-        if line is None:
-            return self._index_cost(definition)
-        sizes = {
-            name: TYPICAL for tensor in self._around(definition) for e in tensor.shape for name in sizes_in(e)
-        }
-        shapes = {t.name: self._shape(t) for t in self._around(definition)}
-        try:
-            return operations(line.text, shapes, sizes), tokens(line.text)
-        except (ValueError, KeyError):
-            return self._index_cost(definition)
-
-    def _index_cost(self, definition: Definition) -> Cost:
-        """In index notation everything is worked out for every value of every index: the last resort."""
-        indices = {index for node in walk(definition.body) for index in free(node)} | set(definition.indices)
-        volume = prod(self._extent(index.extent) for index in indices)
-        count = sum(1 for _ in walk(definition.body))
-        return volume * count, 4 * count
-
-    def _around(self, definition: Definition) -> list[Tensor]:
-        return [*tensors(definition.body), definition.tensor]
-
-    def _shape(self, tensor: Tensor) -> tuple[int, ...]:
-        return tuple(self._extent(e) for e in tensor.shape)
-
-    def _volume(self, tensor: Tensor) -> int:
-        return prod(self._shape(tensor))
-
-    def _extent(self, e: Expr) -> int:
-        return evaluate_size(e, dict.fromkeys(sizes_in(e), TYPICAL))
-
-
-def holds_sum(e: Expr) -> bool:
+def is_product(e: Expr) -> bool:
     return any(isinstance(node, Sum) for node in walk(e))
 
 
