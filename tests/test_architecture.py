@@ -21,7 +21,7 @@ SOURCE = REPOSITORY / "src" / "pullback"
 # The one table, equal to that of docs/architecture.md: floor -> its files and folders.
 FLOORS: dict[int, tuple[str, ...]] = {
     9: ("cli.py", "testing/"),
-    8: ("claiming.py", "second_order.py", "api.py", "showing.py"),
+    8: ("claiming.py", "checking.py", "second_order.py", "api.py", "showing.py"),
     7: ("backward.py", "verify/"),
     6: ("render/", "emit/"),
     5: (
@@ -34,6 +34,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "tangents.py",
         "forwarded.py",
         "forward_mode.py",
+        "tracing/",
     ),
     4: ("reading/", "rulebooks/", "matrix/", "evaluator/"),
     3: (

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pullback.api import Derivation, Formula, derive
     from pullback.backward import Backward
     from pullback.catalogue import Layer, layer, layers
-    from pullback.claiming import Verdict, claim
+    from pullback.checking import check
+from pullback.claiming import Verdict, claim
     from pullback.errors import PullbackError
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "PullbackError",
     "Verdict",
     "__version__",
+    "check",
     "claim",
     "derive",
     "layer",

@@ -49,5 +49,7 @@ def test_what_is_stable_runs_as_it_is(program: str) -> None:
 
 
 def test_a_forward_quotient_by_a_norm_keeps_having_no_value_at_zero() -> None:
-    source = derive("n = norm(X, axis=1, keepdims=True); U = X / n; C = U @ U.T", {"X": "N D"}).compile().source
+    source = (
+        derive("n = norm(X, axis=1, keepdims=True); U = X / n; C = U @ U.T", {"X": "N D"}).compile().source
+    )
     assert "U = X / n" in source

@@ -94,7 +94,12 @@ NOTES = {
         "Contracted: b",
     ],
     "batch_sum": ["dW2[i,j] = Σ_b Σ_g dy2[b,g]", "zero unless g = j", "dW2 = y1.T @ dy2", "(F×B)(B×G) = F×G"],
-    "batch_mean": ["dW2[i,j] = Σ_b Σ_g dy2[b,g]", "zero unless g = j", "dW2 = y1.T @ dy2", "(F×B)(B×G) = F×G"],
+    "batch_mean": [
+        "dW2[i,j] = Σ_b Σ_g dy2[b,g]",
+        "zero unless g = j",
+        "dW2 = y1.T @ dy2",
+        "(F×B)(B×G) = F×G",
+    ],
     "columns": [
         "dW = dY @ X.T",
         "dX = W.T @ dY",

@@ -112,7 +112,9 @@ def test_what_is_left_alone(program: str) -> None:
 
 def test_every_law_starts_with_its_law() -> None:
     seen = Exponentials((), deep=True)
-    laws = [rule.law for phase in (*Laws(seen).phases, *Precision(seen, gradients=True).phases) for rule in phase]
+    laws = [
+        rule.law for phase in (*Laws(seen).phases, *Precision(seen, gradients=True).phases) for rule in phase
+    ]
     assert len(set(laws)) >= 12
     assert [law for law in laws if "=" not in law] == []
 

@@ -229,11 +229,15 @@ def check_gradient_of(derived: Derived, name: str) -> Checked:
     """
     wrt = derived.program.by_name[name]
     lines = reread(derived, gradient_program(derived, [name]), wrt)
-    inputs = derived.program.inputs if derived.upstream is None else (*derived.program.inputs, derived.upstream)
+    inputs = (
+        derived.program.inputs if derived.upstream is None else (*derived.program.inputs, derived.upstream)
+    )
     checker = Checker(derived.program.definitions, inputs)
     outcome = checker.gradient(wrt, derived.program.output, derived.upstream, lines)
     if outcome.status == "different":
-        raise InternalProblem(f"the gradient d{name} failed its own check at sizes {dict(outcome.where or {})}")
+        raise InternalProblem(
+            f"the gradient d{name} failed its own check at sizes {dict(outcome.where or {})}"
+        )
     central = central_difference(derived, wrt, lines, checker.worlds()[0].sizes)
     status = status_of(outcome)
     if central is not None and central > CENTRAL_TOLERANCE and status != "exact":
@@ -319,4 +323,3 @@ def check_derived(derived: Derived) -> tuple[Derived, Report]:
         tuple(trials.values()),
     )
     return checked, report
-
