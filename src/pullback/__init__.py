@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pullback.backward import Backward
     from pullback.catalogue import Layer, layer, layers
     from pullback.checking import check
-from pullback.claiming import Verdict, claim
+    from pullback.claiming import Verdict, claim
     from pullback.errors import PullbackError
 
 __version__ = "0.1.0"
@@ -42,6 +42,7 @@ _HOMES = {
     "Layer": "pullback.catalogue",
     "PullbackError": "pullback.errors",
     "Verdict": "pullback.claiming",
+    "check": "pullback.checking",
     "claim": "pullback.claiming",
     "derive": "pullback.api",
     "layer": "pullback.catalogue",

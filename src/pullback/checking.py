@@ -1,0 +1,136 @@
+"""`check`: is a hand-written backward right? The code is run on exact numbers and compared with its forward."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pullback.claiming import Verdict
+from pullback.errors import DomainProblem, SyntaxProblem
+from pullback.tracing.numpy_pair import NumpyPair
+from pullback.tracing.passes import Pass
+from pullback.verify.code import judge_code
+from pullback.verify.code_verdict import CodeVerdict, explained, to_json
+
+Shapes = Mapping[str, str | Sequence[str | int]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckVerdict(Verdict):
+    """The answer to `check`: one verdict an input, in words, as data, and as code to paste."""
+
+    verdicts: tuple[CodeVerdict, ...]
+
+    def explain(self) -> str:
+        """The verdict in words: why, the smallest counterexample, and code that shows it."""
+        return "\n".join(explained(verdict) for verdict in self.verdicts)
+
+    def json(self) -> str:
+        """The verdict as JSON text."""
+        return to_json(self.ok, self.verdicts)
+
+    def __str__(self) -> str:
+        return self.explain()
+
+    def __repr__(self) -> str:
+        words = {True: "right", False: "wrong", None: "unknown"}
+        return f"<Verdict {', '.join(f'd{v.wrt}: {words[v.ok]}' for v in self.verdicts)}>"
+
+
+def check(
+    obj: Any,
+    inputs: Any = None,
+    *,
+    shapes: Shapes | None = None,
+    wrt: Sequence[int | str] | None = None,
+) -> Verdict:
+    """Whether a hand-written backward is the derivative of its forward.
+
+    obj: a pair (forward, backward) of NumPy-style functions, a `torch.autograd.Function`, or a `jax.custom_vjp`
+    function. inputs: one example of the arguments of the forward, a sequence or a dictionary by name; sizes and values
+    are varied from there: equal sizes count as one symbol, unless `shapes` names the axes ({"x": "N D"}).
+    wrt: positions or names of the inputs to differentiate by; default: every array of floats (of PyTorch, those
+    that require gradients, where any does).
+    Raises `PullbackError` for an object of another kind, and where the forward does not run on the example.
+
+    >>> def forward(x):
+    ...     return np.tanh(x)
+    >>> def backward(dout, x):
+    ...     return dout * (1 - np.tanh(x) ** 2)
+    >>> bool(check((forward, backward), [np.array([0.5, -1.0, 2.0])]))
+    True
+    """
+    code, args, dtypes = _read(obj, inputs, wrt)
+    return CheckVerdict(judge_code(code, args, dtypes, shapes))
+
+
+def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass, list[Any], dict[int, Any]]:
+    if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
+        return _numpy_pair(obj[0], obj[1], inputs, wrt)
+    raise DomainProblem(
+        f"{type(obj).__name__} is no pair (forward, backward), autograd.Function or custom_vjp function",
+        hint="pullback.check((forward, backward), [x, w])",
+    )
+
+
+def _numpy_pair(
+    forward: Any, backward: Any, inputs: Any, wrt: Sequence[int | str] | None
+) -> tuple[Pass, list[Any], dict[int, Any]]:
+    names, given = named_arguments(forward, inputs)
+    args = [plain_argument(x) for x in given]
+    dtypes = {p: x.dtype for p, x in enumerate(given) if isinstance(x, np.ndarray)}
+    positions = wanted(names, args, wrt)
+    label = getattr(forward, "__name__", "forward")
+    return NumpyPair(label, names, positions, [], forward, backward), args, dtypes
+
+
+def named_arguments(forward: Any, inputs: Any, skip: int = 0) -> tuple[tuple[str, ...], list[Any]]:
+    """Names and values of the arguments; `skip` parameters stand before them (`ctx`)."""
+    if inputs is None:
+        raise SyntaxProblem("an example of the inputs is needed", hint="pullback.check(obj, [x, w])")
+    try:
+        parameters = list(inspect.signature(forward).parameters.values())[skip:]
+    except (TypeError, ValueError):
+        parameters = []
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if isinstance(inputs, Mapping):
+        unknown = [str(key) for key in inputs if key not in known]
+        if unknown:
+            raise SyntaxProblem(f"{unknown[0]} is no argument of the forward", hint=", ".join(known))
+        defaults = {p.name: p.default for p in parameters}
+        used = [n for n in known if n in inputs or defaults[n] is not inspect.Parameter.empty]
+        return tuple(used), [inputs.get(n, defaults[n]) for n in used]
+    given = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    names = known[: len(given)] + [f"x{k}" for k in range(len(known), len(given))]
+    return tuple(names), given
+
+
+def plain_argument(x: Any) -> Any:
+    """Float arrays as float64, NumPy scalars as arrays."""
+    if isinstance(x, np.generic):
+        x = np.asarray(x)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return x.astype(np.float64)
+    return x
+
+
+def wanted(names: Sequence[str], args: Sequence[Any], wrt: Sequence[int | str] | None) -> tuple[int, ...]:
+    """Positions of the inputs to differentiate by."""
+    if wrt is None:
+        found = tuple(p for p, x in enumerate(args) if isinstance(x, np.ndarray) and x.dtype.kind == "f")
+    else:
+        entries = [wrt] if isinstance(wrt, int | str) else list(wrt)
+        missing = [e for e in entries if isinstance(e, str) and e not in names]
+        if missing:
+            raise DomainProblem(f"{missing[0]} is no argument of the forward", hint=", ".join(names))
+        found = tuple(list(names).index(e) if isinstance(e, str) else int(e) for e in entries)
+    bad = [p for p in found if not 0 <= p < len(args) or not isinstance(args[p], np.ndarray)]
+    if bad or not found:
+        raise DomainProblem(
+            "there is no array of floats to differentiate by", hint="arrays of float64 as inputs"
+        )
+    return found

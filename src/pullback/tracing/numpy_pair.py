@@ -1,0 +1,227 @@
+"""A pair (forward, backward) of NumPy-style functions: run as it is, on floats or on numbers of a domain."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.errors import PullbackError
+from pullback.tracing.arrays import numbers
+from pullback.tracing.creation import retargeted
+from pullback.tracing.numbers import Number, Untraceable, World, inside
+from pullback.tracing.passes import (
+    CodeProblem,
+    ExactRun,
+    Fault,
+    FloatRun,
+    Pass,
+    Upstream,
+    changed,
+    literal,
+    snapshot,
+    stripped,
+)
+
+# What code of others raises when it is fed numbers that it was not written for.
+CODE_ERRORS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    np.linalg.LinAlgError,
+)
+
+
+@dataclass
+class NumpyPair(Pass):
+    forward: Callable[..., Any] = lambda *_: None
+    backward: Callable[..., Any] = lambda *_: None
+
+    # ---- how the two fit together
+
+    def _split(self, result: Any, count: int) -> tuple[Any, bool, Any]:
+        """(out, has a cache, cache) of what the forward returned."""
+        pair = isinstance(result, tuple) and len(result) == 2
+        if not pair:
+            return result, False, None
+        try:
+            parameters = list(inspect.signature(self.backward).parameters.values())
+        except (TypeError, ValueError):
+            return result[0], True, result[1]
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        needed = [p for p in positional if p.default is p.empty]
+        starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        if starred:
+            return result[0], True, result[1]
+        takes_two = len(needed) <= 2 <= len(positional)
+        if takes_two:
+            return result[0], True, result[1]
+        return result, False, None
+
+    def _gradients(self, result: Any) -> tuple[list[Any], list[Fault]]:
+        """One gradient for each input of `wrt`."""
+        wanted = len(self.wrt)
+        if isinstance(result, dict):
+            keys = [self.names[p] for p in self.wrt]
+            spelt = [next((k for k in (n, f"d{n}", f"grad_{n}") if k in result), None) for n in keys]
+            return [None if k is None else result[k] for k in spelt], []
+        if not isinstance(result, tuple | list):
+            result = [result]
+        found = list(result)
+        if len(found) == len(self.names) != wanted:
+            return [found[p] for p in self.wrt], []
+        if len(found) == wanted:
+            return found, []
+        said = (
+            f"the backward returns {_counted(len(found))} for {_counted(wanted, 'input')} ({self._listed()})"
+        )
+        return [], [Fault("count", f"number of gradients: {said}; `wrt` says which inputs are meant")]
+
+    def _listed(self) -> str:
+        return ", ".join(self.names[p] for p in self.wrt)
+
+    # ---- in floats
+
+    def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        copies = [_copied(a) for a in args]
+        np.random.seed(0)
+        try:
+            with np.errstate(all="ignore"):
+                out, _, _ = self._split(self.forward(*copies), len(args))
+        except CODE_ERRORS as error:
+            raise CodeProblem("forward", error) from error
+        return _tuple(out)
+
+    def run(self, args: Sequence[Any], upstream: Upstream) -> FloatRun:
+        copies = [_copied(a) for a in args]
+        faults: list[Fault] = []
+        np.random.seed(0)
+        try:
+            with np.errstate(all="ignore"):
+                out, cached, cache = self._split(self.forward(*copies), len(args))
+        except CODE_ERRORS as error:
+            raise CodeProblem("forward", error) from error
+        faults += self._changed(args, copies, "forward")
+        outs = [np.array(o, copy=True) for o in _tuple(out)]
+        gradient = _shaped(out, upstream([o.shape for o in outs]))
+        given, saved = snapshot(_tuple(gradient)), snapshot(_tuple(cache)) if cached else None
+        rest = (cache,) if cached else tuple(copies)
+        first = self._backward(gradient, rest)
+        faults += self._changed(args, copies, "backward")
+        if changed(given, _tuple(gradient)):
+            faults.append(Fault("in place", "the backward changes the upstream gradient in place"))
+        if saved is not None and changed(saved, _tuple(cache)):
+            faults.append(
+                Fault("saved", "the backward overwrites what the forward saved: a second run differs")
+            )
+        grads, counted = self._gradients(first)
+        faults += counted
+        if not faults:
+            # Once more on the very same objects: the same answer, or it is not determined by them.
+            again, _ = self._gradients(
+                self._backward(_shaped(out, [g.copy() for g in _tuple(gradient)]), rest)
+            )
+            faults += [
+                Fault("nondeterminism", "the backward gives another value when it is called again", p)
+                for p, a, b in zip(self.wrt, grads, again, strict=True)
+                if not _same(a, b)
+            ]
+        return FloatRun(tuple(outs), tuple(grads), tuple(faults))
+
+    def _backward(self, gradient: Any, rest: tuple[Any, ...]) -> Any:
+        try:
+            with np.errstate(all="ignore"):
+                result = self.backward(gradient, *rest)
+        except CODE_ERRORS as error:
+            raise CodeProblem("backward", error) from error
+        return tuple(_copied(r) for r in result) if isinstance(result, tuple | list) else _copied(result)
+
+    def _changed(self, before: Sequence[Any], after: Sequence[Any], stage: str) -> list[Fault]:
+        return [
+            Fault(
+                "in place",
+                f"the {stage} changes its input {self.names[p]} in place",
+                p if p in self.wrt else None,
+            )
+            for p, (a, b) in enumerate(zip(before, after, strict=True))
+            if isinstance(a, np.ndarray) and changed(a, b)
+        ]
+
+    # ---- in a domain
+
+    def exact(self, args: Sequence[Any], upstream: Upstream, dual: World, plain: World) -> ExactRun:
+        forward, backward = retargeted(self.forward), retargeted(self.backward)
+        np.random.seed(0)
+        try:
+            with inside(dual), np.errstate(all="ignore"):
+                out, cached, cache = self._split(forward(*[_copied(a) for a in args]), len(args))
+            with inside(plain), np.errstate(all="ignore"):
+                outs = [numbers(o) for o in _tuple(out)]
+                gradient = _shaped(out, upstream([o.shape for o in outs]))
+                rest = (
+                    (stripped(cache, plain),) if cached else tuple(stripped(_copied(a), plain) for a in args)
+                )
+                grads, faults = self._gradients(backward(gradient, *rest))
+        except PullbackError:
+            raise
+        except CODE_ERRORS as error:
+            raise Untraceable(
+                f"it cannot be run on exact numbers ({type(error).__name__}: {error})"
+            ) from error
+        if faults:
+            raise Untraceable(faults[0].message)
+        return ExactRun(tuple(outs), tuple(None if g is None else numbers(g) for g in grads))
+
+    # ---- as code
+
+    def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:
+        lines = ["import numpy as np"]
+        lines += [f"{name} = {literal(a)}" for name, a in zip(self.names, args, strict=True)]
+        called = f"{self.forward.__name__}({', '.join(self.names)})"
+        _, cached, _ = self._split(self.forward(*[_copied(a) for a in args]), len(args))
+        douts = [literal(u) if u.shape else repr(float(u)) for u in upstream]
+        dout = douts[0] if len(douts) == 1 else f"({', '.join(douts)})"
+        if cached:
+            lines += [f"out, cache = {called}", f"print({self.backward.__name__}({dout}, cache))"]
+        else:
+            lines.append(f"print({self.backward.__name__}({dout}, {', '.join(self.names)}))")
+        return "\n".join(lines)
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic | Number)
+
+
+def _counted(n: int, what: str = "gradient") -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _copied(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+def _tuple(x: Any) -> tuple[Any, ...]:
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
+
+
+def _shaped(out: Any, upstream: list[Any]) -> Any:
+    """The upstream gradient in the structure of the output."""
+    if isinstance(out, tuple | list):
+        return type(out)(upstream)
+    return upstream[0]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b
+    return bool(np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"))

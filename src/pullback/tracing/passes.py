@@ -1,0 +1,142 @@
+"""A forward and a backward pass as the checker sees them, whatever they are written in.
+
+Arguments are a list; float arrays in it are `ndarray`s of float64 (for a run in floats) or `Numbers` (for a run in
+a domain), everything else is handed on as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pullback.tracing.arrays import Numbers, numbers
+from pullback.tracing.numbers import Number, World
+
+Upstream = Callable[[Sequence[tuple[int, ...]]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a pass apart from its formula; `position` is the input that it concerns."""
+
+    kind: str
+    message: str
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FloatRun:
+    """One run of the code itself: its outputs, and one gradient for each input of `wrt` (None where it gave none)."""
+
+    outs: tuple[Any, ...]
+    grads: tuple[Any, ...]
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExactRun:
+    """One run in a domain: outputs as dual numbers, gradients as plain ones."""
+
+    outs: tuple[Any, ...]
+    grads: tuple[Any, ...]
+
+
+class CodeProblem(Exception):
+    """The user's code raised; `stage` is forward or backward."""
+
+    def __init__(self, stage: str, error: BaseException) -> None:
+        self.stage = stage
+        self.error = error
+        super().__init__(f"the {stage} raised {type(error).__name__}: {error}")
+
+
+@dataclass
+class Pass(ABC):
+    """Code to be checked. `names` are those of its arguments, `wrt` positions of the inputs to differentiate by."""
+
+    label: str
+    names: tuple[str, ...]
+    wrt: tuple[int, ...]
+    notes: list[str] = field(default_factory=list)
+
+    @abstractmethod
+    def run(self, args: Sequence[Any], upstream: Upstream) -> FloatRun:
+        """The code itself, in floats. Raises `CodeProblem` where it raises."""
+
+    @abstractmethod
+    def exact(self, args: Sequence[Any], upstream: Upstream, dual: World, plain: World) -> ExactRun:
+        """The traced code: forward in the world of dual numbers, backward in the plain one."""
+
+    @abstractmethod
+    def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The forward alone, in floats."""
+
+    @abstractmethod
+    def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:
+        """Code that shows the gradients at a point."""
+
+
+def stripped(x: Any, plain: World) -> Any:
+    """Numbers without their tangents, in containers of any kind."""
+    if isinstance(x, Number):
+        return Number(plain, x.plain())
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        found = np.frompyfunc(lambda v: stripped(v, plain), 1, 1)(x.view(np.ndarray))
+        return numbers(found)
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        return type(x)(*(stripped(part, plain) for part in x))
+    if isinstance(x, list | tuple):
+        return type(x)(stripped(part, plain) for part in x)
+    if isinstance(x, dict):
+        return {key: stripped(part, plain) for key, part in x.items()}
+    if (
+        hasattr(x, "__dict__")
+        and not isinstance(x, type)
+        and not callable(x)
+        and not isinstance(x, np.ndarray)
+    ):
+        made = copy.copy(x)
+        for key, part in vars(x).items():
+            setattr(made, key, stripped(part, plain))
+        return made
+    return x
+
+
+def literal(x: Any) -> str:
+    """An argument as Python source."""
+    if isinstance(x, np.ndarray):
+        text = np.array2string(x, separator=", ", threshold=2000, floatmode="unique").replace("\n", "")
+        kind = "" if x.dtype in (np.float64, np.int64) or x.dtype == bool else f", dtype=np.{x.dtype}"
+        text = " ".join(text.split())
+        return f"np.array({text}{kind or (', dtype=float' if x.dtype == np.float64 else '')})"
+    return repr(x)
+
+
+def snapshot(x: Any) -> Any:
+    """A deep copy of arrays in containers, to see later whether they changed."""
+    if isinstance(x, np.ndarray):
+        return x.copy()
+    if isinstance(x, list | tuple):
+        return [snapshot(part) for part in x]
+    if isinstance(x, dict):
+        return {key: snapshot(part) for key, part in x.items()}
+    return None
+
+
+def changed(before: Any, after: Any) -> bool:
+    if isinstance(before, np.ndarray):
+        return before.shape != np.shape(after) or before.tobytes() != np.ascontiguousarray(after).tobytes()
+    if isinstance(before, list) and isinstance(after, list | tuple):
+        return len(before) != len(after) or any(changed(b, a) for b, a in zip(before, after, strict=True))
+    if isinstance(before, dict) and isinstance(after, dict):
+        return any(key in after and changed(part, after[key]) for key, part in before.items())
+    return False
+
+
+def is_float_array(x: Any) -> bool:
+    return isinstance(x, Numbers) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")

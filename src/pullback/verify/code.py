@@ -1,0 +1,168 @@
+"""Is a hand-written backward right? Per input: right, wrong or unknown, each with its reasons.
+
+The truth is the derivative of the traced forward by dual numbers. A formula is called wrong only where the
+code itself, run in floats, shows the wrong value too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.errors import DomainProblem
+from pullback.tracing.numbers import Undecided, Untraceable
+from pullback.tracing.passes import CodeProblem, Pass, is_float_array
+from pullback.verify.code_blackbox import probe_everywhere
+from pullback.verify.code_compare import DIGITS, ROUNDING, Entrywise, field_trial
+from pullback.verify.code_state import DOMAIN_ERRORS, Check, at_point, distance
+from pullback.verify.code_structure import structure
+from pullback.verify.code_ties import compare_ties
+from pullback.verify.code_verdict import CodeVerdict
+from pullback.verify.code_witness import show
+from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, small, template
+
+TRIALS: Final = 64  # at once, in the field
+RETRIES: Final = 24  # one by one, where the code compares numbers
+FIELD_BOUND: Final = 1e-12  # the probability that a wrong formula agreed at every point of the field
+
+
+def judge_code(
+    code: Pass, args: Sequence[Any], dtypes: Mapping[int, Any], shapes: Mapping[str, Any] | None
+) -> tuple[CodeVerdict, ...]:
+    """One verdict for each input of `code.wrt`.
+
+    `args` is one example, float arrays as float64; `dtypes` their own types by position. Raises `PullbackError` where
+    the forward does not run on the example.
+    """
+    check = Check(code, template(code.names, args, shapes), dtypes)
+    try:
+        code.outputs(args)
+    except CodeProblem as problem:
+        raise DomainProblem(f"on the example {problem}") from problem
+    structure(check, list(args), check.made.sizes)
+    if not any(v.kind in ("count", "error") for v in check.found.wrong.values()):
+        _everywhere(check)
+    return tuple(_concluded(check, p) for p in code.wrt)
+
+
+def _everywhere(check: Check) -> None:
+    check.sizes = legal_sizes(check.code, check.made)
+    rng = np.random.default_rng(1)
+    for sizes in ordered(check.made, check.sizes):
+        structure(check, draw(check.made, sizes, "generic", rng), sizes)
+    try:
+        _numbers(check)
+        in_the_field(check)
+        compare_ties(check)
+    except Untraceable as problem:
+        check.found.untraceable = problem.message
+        probe_everywhere(check)
+
+
+def _numbers(check: Check) -> None:
+    """Generic values at every size; other magnitudes at the first; then the constants of comparisons."""
+    rng = np.random.default_rng(3)
+    sizes = [s for s in check.sizes if small(check.made, s)] or check.sizes[:1]
+    if not small(check.made, sizes[0]):
+        raise Untraceable("the smallest sizes at which the forward runs are too large to be traced")
+    plan = [(s, "generic") for s in sizes] + [(s, kind) for s in sizes[:2] for kind in KINDS[1:]]
+    for at, kind in plan:
+        args = draw(check.made, at, kind, rng)
+        found = at_point(check, args, len(plan))
+        if found is None:
+            continue
+        check.found.thresholds |= {t for t in found.thresholds if abs(t) < 1e6}
+        if found.ties & {"compare", "max", "abs"} and kind != "generic":
+            continue
+        for index, position in enumerate(check.code.wrt):
+            if position not in check.found.wrong:
+                _weigh(check, index, found)
+    for index, position in enumerate(check.code.wrt):
+        if position in check.found.wrong and check.found.wrong[position].kind == "formula":
+            show(check, index, position)
+
+
+def _weigh(check: Check, index: int, found: Entrywise) -> None:
+    """One gradient at one point: equal, equal but for rounded constants, or different."""
+    position = check.code.wrt[index]
+    claimed, true = found.claimed[index], found.true[index]
+    if claimed is None:
+        if any(t == t and t != 0 for t in true.flat):
+            name = check.name(position)
+            said = f"None: d{name} is returned as None, and the output depends on {name}"
+            check.verdict(position, "none", said, None)
+        return
+    gap, where = distance(claimed, true)
+    if where is None:
+        return
+    if gap > ROUNDING:
+        check.verdict(position, "formula", "formula: the backward is not the derivative of the forward", None)
+    else:
+        check.found.agreed[position] = check.found.agreed.get(position, 0) + 1
+        if gap > DIGITS:
+            check.found.rounding.add(position)
+
+
+def in_the_field(check: Check) -> None:
+    """The same identity at random points of a finite field, for those that are not wrong."""
+    positive = frozenset(
+        p for p, x in enumerate(check.made.args) if is_float_array(x) and x.size and bool((x > 0).all())
+    )
+    rng = np.random.default_rng(5)
+    for sizes in check.sizes[:3]:
+        if not check.open or not small(check.made, sizes):
+            return
+        args = draw(check.made, sizes, "generic", rng)
+        for answers in _trials(check, args, positive):
+            for position, answer in zip(check.code.wrt, answers, strict=True):
+                if answer is True:
+                    check.found.field_points[position] = check.found.field_points.get(position, 0) + 1
+                elif answer is False:
+                    check.found.field_differs.add(position)
+
+
+def _trials(check: Check, args: Args, positive: frozenset[int]) -> list[list[bool | None]]:
+    try:
+        try:
+            return [field_trial(check.code, args, 1, positive, TRIALS)]
+        except Undecided:
+            tried = []
+            for seed in range(RETRIES):
+                tried.append(field_trial(check.code, args, seed + 1, positive, 1))
+                if sum(all(a is not None for a in answers) for answers in tried) >= 3:
+                    break
+            return tried
+    except (Untraceable, *DOMAIN_ERRORS):
+        return []  # no exact proof; what the 50 digits say stands
+
+
+def _concluded(check: Check, position: int) -> CodeVerdict:
+    found = check.found
+    notes = (*found.notes.get(position, []), *check.code.notes)
+    if position in found.wrong:
+        return replace(found.wrong[position], notes=notes)
+    name = check.name(position)
+    checked = f"compared at {len(check.sizes)} choices of sizes"
+    if found.untraceable:
+        if not found.agreed.get(position):
+            return CodeVerdict(name, "", None, "unknown", 1.0, found.untraceable, notes=notes)
+        reason = f"numerical: {found.untraceable}; it was run in float64 against differences of high order"
+        return CodeVerdict(name, "", True, "numerical", 1.0, reason, notes=notes, checked=checked)
+    if position in found.missing and not found.agreed.get(position):
+        notes = (*notes, "it is returned as None, and the output does not depend on it")
+        return CodeVerdict(name, "", True, "numerical", 1.0, "", notes=notes, checked=checked)
+    if not found.agreed.get(position):
+        return CodeVerdict(
+            name, "", None, "unknown", 1.0, "no point was found where it has a value", notes=notes
+        )
+    if position in found.rounding:
+        notes = (
+            *notes,
+            "constants of the code are rounded: beyond ten digits the two sides are not compared",
+        )
+    if found.field_points.get(position) and position not in found.field_differs:
+        return CodeVerdict(name, "", True, "exact", FIELD_BOUND, "", notes=notes, checked=checked)
+    return CodeVerdict(name, "", True, "numerical", 1.0, "", notes=notes, checked=f"{checked}, to 25 digits")

@@ -1,0 +1,195 @@
+"""One comparison of a traced backward with the derivative of the traced forward, at one point, in one domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.evaluator import HighPrecision, PrimeField
+from pullback.evaluator.domain import Domain
+from pullback.evaluator.dual import Dual, DualValue
+from pullback.evaluator.primefield import Residues
+from pullback.evaluator.residues import P, Q
+from pullback.tracing.arrays import numbers
+from pullback.tracing.numbers import Number, Untraceable, World, is_infinite
+from pullback.tracing.passes import Pass, is_float_array
+
+DIGITS: Final = 1e-25  # relative: equal to as many digits as the domain keeps
+ROUNDING: Final = 1e-10  # relative: the size that constants rounded to floats explain
+
+
+@dataclass(frozen=True, slots=True)
+class Entrywise:
+    """The gradients of a point, entry by entry, as numbers: what the backward gives and the truth (nan: no value)."""
+
+    claimed: tuple[Any, ...]
+    true: tuple[Any, ...]
+    ties: frozenset[str]
+    thresholds: frozenset[float]
+
+
+def _values(domain: Domain[Any], x: Any) -> list[Any]:
+    """The entries of a float array as values: exactly the floats."""
+    return [domain.number(Fraction(float(v))) for v in np.asarray(x).flat]
+
+
+def random_values(domain: PrimeField, count: int, rng: np.random.Generator, positive: bool) -> list[Any]:
+    found = []
+    for _ in range(count):
+        p = rng.integers(1, P, size=domain.batch)
+        found.append(Residues(p * p % P if positive else p, rng.integers(1, Q, size=domain.batch)))
+    return found
+
+
+def array_of(world: World, values: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    found = np.empty(len(values), dtype=object)
+    for i, v in enumerate(values):
+        found[i] = Number(world, v)
+    return numbers(found.reshape(shape))
+
+
+def _tangents(domain: Domain[Any], directions: Any) -> Any:
+    """One column of a matrix of directions as the tangent of a number."""
+    return domain.integers(directions.reshape(-1, *(1,) * domain.lead))
+
+
+def dual_arguments(
+    code: Pass, args: Sequence[Any], values: dict[int, list[Any]], dual: World, directions: Any
+) -> list[Any]:
+    """Arguments whose float arrays are dual numbers; `directions[k]` lists the entries of all inputs of `wrt`."""
+    base = dual.domain
+    assert isinstance(base, Dual)
+    made = []
+    column = 0
+    for position, x in enumerate(args):
+        if position not in values:
+            made.append(x)
+            continue
+        found = []
+        for v in values[position]:
+            tangent = None
+            if position in code.wrt:
+                tangent = _tangents(base.base, directions[:, column])
+                column += 1
+            found.append(DualValue(v, tangent))
+        made.append(array_of(dual, found, np.shape(x)))
+    return made
+
+
+def entrywise(code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int) -> Entrywise:
+    """Every entry of every gradient, to 50 digits. `upstream` are float arrays, or a seed for integers."""
+    domain = HighPrecision()
+    values = {p: _values(domain, x) for p, x in enumerate(args) if is_float_array(x)}
+    count = sum(len(values[p]) for p in code.wrt)
+    dual, plain = World(Dual(domain, count)), World(domain)
+    rng = np.random.default_rng(upstream if isinstance(upstream, int) else 0)
+
+    def given(shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+        drawn = upstreams(shapes, rng) if isinstance(upstream, int) else list(upstream)
+        return [array_of(plain, _values(domain, u), np.shape(u)) for u in drawn]
+
+    kept: list[Any] = []
+
+    def remembered(shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+        kept[:] = given(shapes)
+        return [numbers(k) for k in kept]
+
+    order = np.eye(count, dtype=np.int64)
+    run = code.exact(dual_arguments(code, args, values, dual, order), remembered, dual, plain)
+    sums = _pulled_back(run.outs, kept, domain, count)
+    true, claimed = [], []
+    start = 0
+    for position, gradient in zip(code.wrt, run.grads, strict=True):
+        shape = np.shape(args[position])
+        size = int(np.prod(shape))
+        true.append(np.array(sums[start : start + size], dtype=object).reshape(shape))
+        claimed.append(None if gradient is None else _floats_of(gradient, plain))
+        start += size
+    return Entrywise(tuple(claimed), tuple(true), frozenset(dual.ties), frozenset(dual.thresholds))
+
+
+def upstreams(shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -> list[Any]:
+    """Small integers that differ, none of them zero."""
+    return [rng.choice(np.array([-3.0, -2.0, 1.0, 2.0, 3.0, 5.0]), size=shape) for shape in shapes]
+
+
+def _pulled_back(outs: Sequence[Any], upstream: Sequence[Any], domain: Any, count: int) -> list[Any]:
+    """Σ upstream * tangent for each direction."""
+    total = domain.integers(np.zeros(count, dtype=np.int64))
+    for out, given in zip(outs, upstream, strict=True):
+        for y, u in zip(out.flat, given.flat, strict=True):
+            if is_infinite(y):
+                raise Untraceable("an output is infinite at this point")
+            if isinstance(y, Number) and isinstance(y.value, DualValue) and y.value.tangent is not None:
+                total = domain.add(total, domain.mul(y.value.tangent, u.value))
+    return list(np.broadcast_to(total, (count, *total.shape[1:])).reshape(count))
+
+
+def _floats_of(x: Any, plain: World) -> Any:
+    """The 50-digit numbers of an array; constants among them too."""
+    found = np.empty(x.shape, dtype=object)
+    for at in np.ndindex(*x.shape):
+        entry = np.asarray(x).view(np.ndarray)[at]
+        found[at] = float("nan") if is_infinite(entry) else plain.number(entry).value[()]
+    return found
+
+
+# ---- the finite field -----------------------------------------------------------------------
+
+
+def field_trial(
+    code: Pass, args: Sequence[Any], seed: int, positive: frozenset[int], trials: int
+) -> list[bool | None]:
+    """For each input: whether ⟨v, gradient⟩ = ⟨upstream, J v⟩ for a random v; None where nothing has a value.
+
+    An input that is not in `positive` may be any number; those are squares, so that roots of them exist.
+    """
+    domain = PrimeField(trials, key=seed)
+    rng = np.random.default_rng(seed)
+    inputs = [p for p, x in enumerate(args) if is_float_array(x)]
+    values = {p: random_values(domain, np.size(args[p]), rng, p in positive) for p in inputs}
+    for p in inputs:
+        if p not in code.wrt and bool(np.isin(args[p], (0.0, 1.0)).all()):
+            values[p] = _values(domain, args[p])
+    sizes = [len(values[p]) for p in code.wrt]
+    count = len(code.wrt)
+    directions = np.zeros((count, sum(sizes)), dtype=np.int64)
+    starts = np.cumsum([0, *sizes])
+    for k in range(count):
+        directions[k, starts[k] : starts[k + 1]] = rng.integers(1, P, size=sizes[k])
+    dual, plain = World(Dual(domain, count)), World(domain)
+    kept: list[Any] = []
+
+    def given(shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+        kept[:] = [array_of(plain, random_values(domain, int(np.prod(s)), rng, False), s) for s in shapes]
+        return [numbers(k) for k in kept]
+
+    run = code.exact(dual_arguments(code, args, values, dual, directions), given, dual, plain)
+    left = _field_sum(run.outs, kept, domain, count)
+    answers: list[bool | None] = []
+    for k, gradient in enumerate(run.grads):
+        if gradient is None or gradient.shape != np.shape(args[code.wrt[k]]):
+            answers.append(None)
+            continue
+        right = domain.number(Fraction(0))
+        for v, g in zip(directions[k, starts[k] : starts[k + 1]], gradient.flat, strict=True):
+            if is_infinite(g):
+                raise Untraceable("a gradient is infinite")
+            right = domain.add(right, domain.mul(domain.integers(np.array([v])), plain.number(g).value))
+        mine = domain.restructure(left, lambda x, k=k: x[k] if x.ndim > 1 else x)  # type: ignore[misc]
+        differs, known = domain.difference(mine, right)
+        answers.append(None if not known.any() else not bool(differs.any()))
+    return answers
+
+
+def _field_sum(outs: Sequence[Any], upstream: Sequence[Any], domain: Any, count: int) -> Any:
+    total = domain.integers(np.zeros((count, 1), dtype=np.int64))
+    for out, given in zip(outs, upstream, strict=True):
+        for y, u in zip(out.flat, given.flat, strict=True):
+            if isinstance(y, Number) and isinstance(y.value, DualValue) and y.value.tangent is not None:
+                total = domain.add(total, domain.mul(y.value.tangent, u.value))
+    return total

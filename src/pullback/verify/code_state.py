@@ -1,0 +1,106 @@
+"""The state of one check of code: what is known of each input so far, and how one point is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.evaluator import Unrepresentable
+from pullback.tracing.passes import CodeProblem, Pass
+from pullback.verify.code_compare import Entrywise, entrywise
+from pullback.verify.code_verdict import CodeVerdict
+from pullback.verify.points import Args, Sizes, Template
+from pullback.verify.witness import Witness
+
+NOISE: Final = 1e-36  # absolute: what is left of terms that cancel to nothing
+DOMAIN_ERRORS: Final = (Unrepresentable, ZeroDivisionError, OverflowError, FloatingPointError)
+
+
+@dataclass
+class Findings:
+    """What is known of each input so far."""
+
+    wrong: dict[int, CodeVerdict] = field(default_factory=dict)
+    notes: dict[int, list[str]] = field(default_factory=dict)
+    agreed: dict[int, int] = field(default_factory=dict)  # points where the gradients are equal
+    field_points: dict[int, int] = field(default_factory=dict)
+    field_differs: set[int] = field(default_factory=set)
+    rounding: set[int] = field(default_factory=set)
+    missing: set[int] = field(default_factory=set)  # gradients that are None
+    thresholds: set[float] = field(default_factory=set)
+    untraceable: str = ""
+
+    def note(self, position: int, text: str) -> None:
+        found = self.notes.setdefault(position, [])
+        if text not in found:
+            found.append(text)
+
+
+@dataclass
+class Check:
+    """One check of one pass: the arguments as a template, and the findings."""
+
+    code: Pass
+    made: Template
+    dtypes: Mapping[int, Any]
+    found: Findings = field(default_factory=Findings)
+    sizes: list[dict[str, int]] = field(default_factory=list)
+
+    def name(self, position: int) -> str:
+        return self.code.names[position]
+
+    def verdict(
+        self, position: int, kind: str, reason: str, witness: Witness | None, paste: str = ""
+    ) -> None:
+        """This gradient is wrong; the first reason stays."""
+        if position not in self.found.wrong:
+            self.found.wrong[position] = CodeVerdict(
+                self.name(position), "", False, "exact", 0.0, reason, (), witness, kind=kind, paste=paste
+            )
+
+    @property
+    def open(self) -> list[int]:
+        return [p for p in self.code.wrt if p not in self.found.wrong]
+
+
+def at_point(check: Check, args: Args, upstream: Any) -> Entrywise | None:
+    """None where the point has no value."""
+    try:
+        return entrywise(check.code, args, upstream)
+    except DOMAIN_ERRORS:
+        return None
+
+
+def distance(claimed: Any, true: Any) -> tuple[float, tuple[int, ...] | None]:
+    """The largest difference, relative to the largest entry, and where; no place where nothing has a value."""
+    if claimed.shape != true.shape:
+        return 0.0, None
+    known = [at for at in np.ndindex(*true.shape) if true[at] == true[at]]
+    scale = max(
+        (max(abs(true[at]), abs(claimed[at])) for at in known if claimed[at] == claimed[at]), default=0
+    )
+    worst, place = 0.0, None
+    for at in known:
+        if claimed[at] != claimed[at]:
+            continue
+        off = abs(claimed[at] - true[at])
+        gap = float(off / scale) if off > NOISE else 0.0
+        if place is None or gap > worst:
+            worst, place = gap, at
+    return worst, place
+
+
+def shape_witness(check: Check, position: int, sizes: Sizes, given: tuple[int, ...] | None) -> Witness:
+    return Witness(dict(sizes), {}, None, None, None, given, check.made.shape(position, sizes))
+
+
+def pasted(check: Check, args: Args, upstream: Sequence[Any] | None) -> str:
+    try:
+        given = upstream or [np.ones(np.shape(o)) for o in check.code.outputs(args)]
+        text = check.code.paste(args, given)
+    except CodeProblem:
+        return ""
+    return text if len(text) <= 1500 else ""

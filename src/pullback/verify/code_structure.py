@@ -1,0 +1,64 @@
+"""What can be wrong beside the formula: number, shapes and types of gradients, changed inputs, chance."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.tracing.passes import CodeProblem, Fault
+from pullback.verify.code_compare import upstreams
+from pullback.verify.code_state import Check, pasted, shape_witness
+from pullback.verify.points import Args, Sizes
+
+WHAT: Final = {
+    "count": "number of gradients",
+    "in place": "in place",
+    "saved": "saved tensor",
+    "nondeterminism": "nondeterminism",
+    "dtype": "dtype",
+}
+
+
+def structure(check: Check, args: Args, sizes: Sizes) -> None:
+    """Faults of one run in floats: number, shapes and types of gradients, what changed, what is not determined."""
+    rng = np.random.default_rng(2)
+    try:
+        run = check.code.run(args, lambda shapes: upstreams(shapes, rng))
+    except CodeProblem as problem:
+        if problem.stage == "backward":
+            for position in check.open:
+                check.verdict(
+                    position, "error", f"error: {problem}", shape_witness(check, position, sizes, None)
+                )
+        return
+    for fault in run.faults:
+        _fault(check, fault, args)
+    if len(run.grads) == len(check.code.wrt):
+        for position, gradient in zip(check.code.wrt, run.grads, strict=True):
+            _fits(check, position, gradient, args[position], sizes, args)
+
+
+def _fault(check: Check, fault: Fault, args: Args) -> None:
+    for position in check.open if fault.position is None else [fault.position]:
+        if position in check.open:
+            title = WHAT.get(fault.kind, fault.kind)
+            reason = fault.message if fault.message.startswith(title) else f"{title}: {fault.message}"
+            check.verdict(position, fault.kind, reason, None, pasted(check, args, None))
+
+
+def _fits(check: Check, position: int, gradient: Any, value: Any, sizes: Sizes, args: Args) -> None:
+    if gradient is None:
+        check.found.missing.add(position)
+        return
+    given = np.asarray(gradient)
+    if given.dtype.kind not in "f":
+        said = f"dtype: d{check.name(position)} is {given.dtype}, the input {value.dtype}"
+        check.verdict(position, "dtype", said, None, pasted(check, args, None))
+    elif given.shape != value.shape:
+        said = f"shape: d{check.name(position)} has the shape {given.shape}, the input {value.shape}"
+        witness = shape_witness(check, position, sizes, given.shape)
+        check.verdict(position, "shape", said, witness, pasted(check, args, None))
+    elif given.dtype.itemsize < value.dtype.itemsize:
+        said = f"dtype: d{check.name(position)} is {given.dtype}, the input {value.dtype}: digits are lost"
+        check.verdict(position, "dtype", said, None, pasted(check, args, None))

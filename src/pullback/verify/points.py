@@ -1,0 +1,295 @@
+"""Where code is checked: legal sizes found by trying them, and values of several kinds, ties among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.errors import ShapeProblem
+from pullback.tracing.passes import CodeProblem, Pass, is_float_array
+
+TRIED: Final = (1, 2, 3, 4, 5, 6, 8)  # sizes of one axis
+MOST_SHAPES: Final = 7
+ENTRIES: Final = 400  # in all float arrays of one point that is checked in a domain
+GRID: Final = 2**20  # generic values are multiples of its inverse, so floats hold them exactly
+
+Sizes = Mapping[str, int]
+Args = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The arguments with the size of each axis as a symbol, or as a number where it stays."""
+
+    args: tuple[Any, ...]
+    axes: tuple[tuple[str | int, ...] | None, ...]
+    sizes: dict[str, int]  # of the example
+
+    def shape(self, position: int, sizes: Sizes) -> tuple[int, ...]:
+        axes = self.axes[position] or ()
+        return tuple(a if isinstance(a, int) else sizes[a] for a in axes)
+
+
+BATCH: Final = "batch"
+LETTERS: Final = "NDMKHCSTBPQR"
+
+
+def template(
+    names: Sequence[str], args: Sequence[Any], shapes: Mapping[str, str | Sequence[str | int]] | None
+) -> Template:
+    """Equal sizes are one symbol, unless `shapes` names the axes; an axis of size 1 stays one.
+
+    Raises `ShapeProblem` where `shapes` does not fit the example.
+    """
+    given = {name: _entries(entry) for name, entry in (shapes or {}).items()}
+    sizes: dict[str, int] = {}
+    symbols: dict[int, str] = {}
+    axes: list[tuple[str | int, ...] | None] = []
+    for name, value in zip(names, args, strict=True):
+        if not isinstance(value, np.ndarray):
+            axes.append(None)
+        elif name in given:
+            axes.append(_declared(name, value, given[name], sizes))
+        else:
+            axes.append(tuple(_symbol(n, symbols, sizes) for n in value.shape))
+    _vary_batch_of_one(axes, sizes)
+    unknown = set(given) - set(names)
+    if unknown:
+        raise ShapeProblem(f"{min(unknown)} is no argument of the forward", hint=", ".join(names))
+    return Template(tuple(args), tuple(axes), sizes)
+
+
+def _vary_batch_of_one(axes: list[tuple[str | int, ...] | None], sizes: dict[str, int]) -> None:
+    """An axis of size 1 that one array alone has, in front, may be a batch of one: it becomes a symbol."""
+    with_one = [k for k, axis in enumerate(axes) if axis is not None and 1 in axis]
+    if len(with_one) != 1:
+        return
+    (position,) = with_one
+    axis = axes[position] or ()
+    if len(axis) > 1 and axis[0] == 1 and axis.count(1) == 1 and BATCH not in sizes:
+        axes[position] = (BATCH, *axis[1:])
+        sizes[BATCH] = 1
+
+
+def _broadcasts(made: Template, sizes: Sizes) -> bool:
+    """Whether a batch that was one in the example could be mistaken for an axis that is stretched."""
+    batch = sizes.get(BATCH, 1)
+    others = [n for name, n in sizes.items() if name != BATCH]
+    return made.sizes.get(BATCH) == 1 and batch > 1 and (1 in others or batch in others)
+
+
+def _entries(entry: str | Sequence[str | int]) -> list[str | int]:
+    parts = entry.replace(",", " ").split() if isinstance(entry, str) else list(entry)
+    return [int(p) if str(p).isdigit() else p for p in parts]
+
+
+def _declared(
+    name: str, value: Any, entries: Sequence[str | int], sizes: dict[str, int]
+) -> tuple[str | int, ...]:
+    if len(entries) != value.ndim:
+        raise ShapeProblem(f"{name} has {value.ndim} axes, and {len(entries)} are named")
+    for entry, size in zip(entries, value.shape, strict=True):
+        if isinstance(entry, str) and sizes.setdefault(entry, size) != size:
+            raise ShapeProblem(f"{entry} is {sizes[entry]} and {size} in the example")
+    return tuple(entries)
+
+
+def _symbol(size: int, symbols: dict[int, str], sizes: dict[str, int]) -> str | int:
+    if size <= 1:
+        return size
+    if size not in symbols:
+        free = [letter for letter in LETTERS if letter not in sizes]
+        symbols[size] = free[0] if free else f"n{size}"
+        sizes[symbols[size]] = size
+    return symbols[size]
+
+
+# ---- sizes ----------------------------------------------------------------------------------
+
+
+def legal_sizes(code: Pass, made: Template) -> list[dict[str, int]]:
+    """Sizes at which the forward runs: all different, in two orders; each once 1; all 1; the example's."""
+    names = list(made.sizes)
+    values = {name: [n for n in TRIED if _runs(code, made, {**made.sizes, name: n})] for name in names}
+    wanted: list[dict[str, int]] = []
+    for order in (names, names[::-1]):
+        wanted += _different(order, values)
+    base = wanted[0] if wanted else dict(made.sizes)
+    wanted += [{**base, name: 1} for name in names if 1 in values[name]]
+    wanted.append({name: min(values[name], default=made.sizes[name]) for name in names})
+    for order_of_values in permutations((2, 3, 4, 5, 6), min(len(names), 3)):
+        if len(names) <= 3:
+            wanted.append(dict(zip(names, order_of_values, strict=False)))
+        if len(wanted) > 24:
+            break
+    wanted.append(dict(made.sizes))
+    found: list[dict[str, int]] = []
+    special = 4 + len(names)
+    for sizes in wanted:
+        if sizes not in found and small(made, sizes) and _runs(code, made, sizes):
+            found.append(sizes)
+        if len(found) >= max(MOST_SHAPES, special):
+            break
+    return found or [dict(made.sizes)]
+
+
+def small(made: Template, sizes: Sizes) -> bool:
+    """Whether a point of these sizes is small enough for a domain."""
+    counts = [np.prod(made.shape(p, sizes)) for p, a in enumerate(made.args) if is_float_array(a)]
+    return bool(sum(int(c) for c in counts) <= ENTRIES)
+
+
+def _different(names: Sequence[str], values: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
+    """Sizes of at least 2, each another where that is possible, the first names the smallest."""
+    found: dict[str, int] = {}
+    for name in names:
+        free = [n for n in values[name] if n > 1 and n not in found.values()]
+        allowed = free or [n for n in values[name] if n > 1] or list(values[name])
+        if not allowed:
+            return []
+        found[name] = allowed[0]
+    return [found]
+
+
+def _runs(code: Pass, made: Template, sizes: Sizes) -> bool:
+    if _broadcasts(made, sizes):
+        return False
+    try:
+        code.outputs(draw(made, sizes, "generic", np.random.default_rng(0)))
+    except CodeProblem:
+        return False
+    return True
+
+
+def ordered(made: Template, found: Sequence[dict[str, int]]) -> list[dict[str, int]]:
+    """The sizes with the fewest entries first."""
+
+    def weight(sizes: Sizes) -> tuple[int, int]:
+        entries = sum(
+            int(np.prod(made.shape(p, sizes))) for p, axes in enumerate(made.axes) if axes is not None
+        )
+        return entries, max(sizes.values(), default=0)
+
+    return sorted(found, key=weight)
+
+
+def tiny_sizes(code: Pass, made: Template, more: Sequence[dict[str, int]]) -> Iterator[dict[str, int]]:
+    """Legal sizes for a counterexample, the smallest first."""
+    names = list(made.sizes)
+    options: list[dict[str, int]] = list(more)
+    if len(names) <= 3:
+        grid = np.array(np.meshgrid(*[[1, 2, 3]] * len(names))).reshape(len(names), -1).T if names else [()]
+        options += [dict(zip(names, (int(n) for n in row), strict=True)) for row in grid]
+    seen: list[dict[str, int]] = []
+    for sizes in ordered(made, options):
+        if sizes not in seen and small(made, sizes) and _runs(code, made, sizes):
+            seen.append(sizes)
+            yield sizes
+
+
+# ---- values ---------------------------------------------------------------------------------
+
+KINDS: Final = ("generic", "large", "tiny")
+TIES: Final = ("ones", "zeros", "binary", "signs", "equal", "twos")
+
+
+def draw(
+    made: Template,
+    sizes: Sizes,
+    kind: str,
+    rng: np.random.Generator,
+    thresholds: Sequence[float] = (),
+) -> Args:
+    """Arguments of these sizes. Floats keep the character of the example: positive, in [0, 1], 0 and 1 alone."""
+    bound = min(
+        [made.shape(p, sizes)[-1] for p, a in enumerate(made.args) if is_float_array(a) and a.ndim] or [1]
+    )
+    drawn: Args = []
+    for position, example in enumerate(made.args):
+        if not isinstance(example, np.ndarray):
+            drawn.append(example)
+            continue
+        shape = made.shape(position, sizes)
+        if example.dtype.kind == "b":
+            drawn.append(_booleans(example, shape, rng))
+        elif example.dtype.kind in "iu":
+            drawn.append(_integers(example, shape, rng, bound))
+        elif example.dtype.kind == "f":
+            drawn.append(_floats(example, shape, kind, rng, thresholds))
+        else:
+            drawn.append(example)
+    if kind == "equal":
+        _equalise(drawn)
+    return drawn
+
+
+def _floats(
+    example: Any, shape: tuple[int, ...], kind: str, rng: np.random.Generator, thresholds: Sequence[float]
+) -> Any:
+    binary = example.size > 1 and bool(np.isin(example, (0.0, 1.0)).all())
+    positive = example.size > 0 and bool((example > 0).all())
+    unit = positive and bool((example < 1).all())
+    if binary:
+        return rng.integers(0, 2, size=shape).astype(float)
+    tie = _tied(shape, kind, rng, thresholds)
+    if tie is not None:
+        if unit:
+            return np.where(tie == 0, 0.25, 0.5)
+        return np.abs(tie) + (tie == 0) if positive else tie
+    values = rng.uniform(0.1, 0.9, shape) if unit else rng.normal(size=shape)
+    if positive and not unit:
+        values = 0.25 + np.abs(values)
+    if not unit:
+        values = values * {"large": 16.0, "tiny": 1 / 64}.get(kind, 1.0)
+    return np.round(values * GRID) / GRID + 0.0
+
+
+def _tied(shape: tuple[int, ...], kind: str, rng: np.random.Generator, thresholds: Sequence[float]) -> Any:
+    match kind:
+        case "ones":
+            return np.ones(shape)
+        case "twos":
+            return rng.integers(1, 3, size=shape).astype(float)
+        case "zeros":
+            return np.zeros(shape)
+        case "binary":
+            return rng.integers(0, 2, size=shape).astype(float)
+        case "signs":
+            return rng.integers(-1, 2, size=shape).astype(float)
+        case "integers":
+            return rng.integers(-3, 4, size=shape).astype(float)
+        case "counting":
+            return rng.integers(1, 4, size=shape).astype(float)
+        case "thresholds" if thresholds:
+            return rng.choice(np.array([*thresholds, *(-t for t in thresholds)]), size=shape)
+    return None
+
+
+def _integers(example: Any, shape: tuple[int, ...], rng: np.random.Generator, bound: int) -> Any:
+    """Within the range of the example and of the smallest axis; negative ones, such as -100, stay possible."""
+    top = max(1, min(int(example.max(initial=0)) + 1, bound))
+    found = rng.integers(0, top, size=shape)
+    marks = np.unique(example[example < 0])
+    if marks.size and found.size > 1:
+        found.flat[0] = marks[0]
+    return found.astype(example.dtype)
+
+
+def _booleans(example: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+    if example.ndim >= 2 and bool((example == np.tril(example)).all()):
+        return np.tril(np.ones(shape, dtype=bool))
+    if example.ndim >= 2 and bool((example == np.triu(example, 1)).all()):
+        return np.triu(np.ones(shape, dtype=bool), 1)
+    return rng.random(shape) < max(0.5, float(example.mean() if example.size else 0.5))
+
+
+def _equalise(args: Args) -> None:
+    """Float arrays of one shape become equal, which is where differences are zero."""
+    first: dict[tuple[int, ...], Any] = {}
+    for position, value in enumerate(args):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            args[position] = first.setdefault(value.shape, value).copy()
