@@ -32,6 +32,9 @@ TYPICAL = 64  # the size that every symbol counts as when orders of contraction 
 
 def times(above: Sequence[Form], below: Sequence[Form]) -> Form:
     """The elementwise product; numbers are gathered in front, and one plain factor stays as it is."""
+    inverses = [form for form in above if isinstance(form, Times) and not form.above and not form.negative]
+    above = [form for form in above if form not in inverses]
+    below = [*below, *(divisor for form in inverses for divisor in form.below)]
     numbers = [form.value for form in above if isinstance(form, Scalar)]
     numbers += [power(form.value, MINUS_ONE) for form in below if isinstance(form, Scalar)]
     forms = [form for form in above if not isinstance(form, Scalar)]
