@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import mpmath
@@ -59,6 +60,8 @@ def test_the_rewritten_lines_are_steps_of_the_derivation_and_exact() -> None:
     assert show_equation(step.before) == "l[n] = log(Z[n]) - x[n,t[n]]"
     assert show_equation(step.after) == "l[n] = logsumexp(c: x[n,c]) - x[n,t[n]]"
     assert (step.rule, step.status) == ("stable form", "exact")
+    assert derivation.steps[0] == step
+    assert json.loads(derivation.json())["rewrites"][0]["after"]["text"] == show_equation(step.after)
     text = derivation.text()
     assert text.index("Rewritten for stability") < text.index("Step by step")
 

@@ -75,8 +75,9 @@ class Derivation:
 
     @property
     def steps(self) -> list[Step]:
-        """Every recorded step, in the order of the backward pass."""
-        return [step for section in self.derived.sections for step in section.steps]
+        """Every recorded step: forward lines in stable form, then the order of the backward pass."""
+        inside = [step for section in self.derived.sections for step in section.steps]
+        return [*self.derived.rewrites, *inside]
 
     def _formulas(self) -> dict[str, tuple[str, ...]]:
         return {name: formula.lines for name, formula in self.gradients.items()}

@@ -54,6 +54,7 @@ def as_data(
         "upstream": derived.upstream.name if derived.upstream is not None else None,
         "wrt": [tensor.name for tensor in derived.wrt],
         "gradients": [_gradient(derived, t, formulas.get(t.name, ()), form) for t in derived.wrt],
+        "rewrites": [_step(step, form) for step in derived.rewrites],
         "sections": [
             _section(section, costs[k] if k < len(costs) else None, form, sizes or {})
             for k, section in enumerate(derived.sections)
