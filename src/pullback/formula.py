@@ -42,6 +42,7 @@ from pullback.notation import code, show
 from pullback.rewriting import MatrixLine
 
 LONGEST = 72  # characters of a line that others were written into
+SHORT = 16  # characters of a line that is written into any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,7 @@ def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement
             continue
         new = _Replace(name, trees[name]).visit(_copy(trees[user]))
         text = ast.unparse(ast.fix_missing_locations(polished(new))).replace("'", '"')
-        if len(user) + 3 + len(text) > LONGEST:
+        if len(user) + 3 + len(text) > LONGEST and len(result[name].text) > SHORT:
             continue
         trees[user] = ast.parse(text, mode="eval").body
         old = result[user]

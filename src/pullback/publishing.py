@@ -305,7 +305,7 @@ class Publisher:
             seen.add(tensor.name)
             cost = self._costs.of(made)
             flops += cost[0]
-            length += cost[1] + 3
+            length += (cost[1] + 3) // (2 if len(self.roots.get(tensor.name, ())) > 1 else 1)
             stack += tensors(made.body)
         for name in candidate.inlined:
             if name not in seen and len(self.roots.get(name, ())) > 1:
