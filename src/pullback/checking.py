@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from pullback.claiming import Verdict
 from pullback.errors import DomainProblem, SyntaxProblem
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
+from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
 from pullback.verify.code_verdict import CodeVerdict, explained, to_json
 
@@ -71,6 +73,9 @@ def check(
 def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass, list[Any], dict[int, Any]]:
     if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
         return _numpy_pair(obj[0], obj[1], inputs, wrt)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(obj, type) and issubclass(obj, torch.autograd.Function):
+        return _torch_function(obj, inputs, wrt)
     raise DomainProblem(
         f"{type(obj).__name__} is no pair (forward, backward), autograd.Function or custom_vjp function",
         hint="pullback.check((forward, backward), [x, w])",
@@ -86,6 +91,27 @@ def _numpy_pair(
     positions = wanted(names, args, wrt)
     label = getattr(forward, "__name__", "forward")
     return NumpyPair(label, names, positions, [], forward, backward), args, dtypes
+
+
+def _torch_function(
+    function: Any, inputs: Any, wrt: Sequence[int | str] | None
+) -> tuple[Pass, list[Any], dict[int, Any]]:
+    import torch
+
+    separate = function.setup_context is not torch.autograd.function._SingleLevelFunction.setup_context
+    names, given = named_arguments(function.forward, inputs, 0 if separate else 1)
+    tensors = {p: x for p, x in enumerate(given) if isinstance(x, torch.Tensor)}
+    known = {"torch.float64": np.float64, "torch.float32": np.float32, "torch.float16": np.float16}
+    dtypes = {p: np.dtype(known.get(str(x.dtype), np.float64)) for p, x in tensors.items()}
+    args = [_from_torch(x) if p in tensors else x for p, x in enumerate(given)]
+    marked = [p for p, x in tensors.items() if x.requires_grad]
+    positions = wanted(names, args, wrt if wrt is not None else marked or None)
+    return TorchFunction(function.__name__, names, positions, [], function), args, dtypes
+
+
+def _from_torch(x: Any) -> Any:
+    plain = x.detach().cpu()
+    return (plain.double() if plain.is_floating_point() else plain).numpy().copy()
 
 
 def named_arguments(forward: Any, inputs: Any, skip: int = 0) -> tuple[tuple[str, ...], list[Any]]:

@@ -39,6 +39,7 @@ class World:
     def __init__(self, domain: Domain[Any]) -> None:
         self.domain: Final = domain
         self.ties: set[str] = set()
+        self.has_kinks = False  # whether an order, |x| or a maximum was asked for at all
         self.thresholds: set[float] = set()
         self._constants: dict[Any, Number] = {}
 
@@ -71,6 +72,7 @@ class World:
 
     def compare(self, relation: str, a: Number, b: Number) -> bool:
         """The order of two numbers; ties, and constants on one side, are remembered."""
+        self.has_kinks = True
         if np.any(self.domain.compare("==", a.value, b.value)):
             self.ties.add("compare")
         found = self.domain.compare(relation, a.value, b.value)
@@ -171,6 +173,7 @@ class Number:
 
     def __abs__(self) -> Number:
         world = self.world
+        world.has_kinks = True
         if world.equal(self, world.number(0)):
             world.ties.add("abs")
         return self._made(world.domain.abs(self.value))
@@ -323,6 +326,7 @@ def best_of(values: list[Any], relation: str) -> Any:
     if not finite or any(is_infinite(x) and float(x) == wins for x in values):
         return values[0] if not finite else wins
     world = finite[0].world
+    world.has_kinks |= len(finite) > 1
     best = finite[0]
     domain = world.domain
     if domain.compare("==", best.value, best.value).size > 1:  # many random trials: nothing ties
@@ -350,6 +354,7 @@ def better(relation: str) -> Callable[[Any, Any], Any]:
         for x, y in ((a, b), (b, a)):
             if isinstance(x, Number) and not isinstance(y, Number) and not is_infinite(y):
                 x.world.thresholds.add(float(y))
+                x.world.has_kinks = True
                 bound = x.world.number(y)
                 if x.world.equal(x, bound):
                     x.world.ties.add("max")

@@ -17,8 +17,8 @@ from pullback.tracing.numbers import Undecided, Untraceable
 from pullback.tracing.passes import CodeProblem, Pass, is_float_array
 from pullback.verify.code_blackbox import probe_everywhere
 from pullback.verify.code_compare import DIGITS, ROUNDING, Entrywise, field_trial
-from pullback.verify.code_state import DOMAIN_ERRORS, Check, at_point, distance
-from pullback.verify.code_structure import structure
+from pullback.verify.code_state import DOMAIN_ERRORS, Check, distance, towards
+from pullback.verify.code_structure import own_types, structure
 from pullback.verify.code_ties import compare_ties
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.code_witness import show
@@ -43,6 +43,7 @@ def judge_code(
     except CodeProblem as problem:
         raise DomainProblem(f"on the example {problem}") from problem
     structure(check, list(args), check.made.sizes)
+    own_types(check)
     if not any(v.kind in ("count", "error") for v in check.found.wrong.values()):
         _everywhere(check)
     return tuple(_concluded(check, p) for p in code.wrt)
@@ -65,15 +66,16 @@ def _everywhere(check: Check) -> None:
 def _numbers(check: Check) -> None:
     """Generic values at every size; other magnitudes at the first; then the constants of comparisons."""
     rng = np.random.default_rng(3)
-    sizes = [s for s in check.sizes if small(check.made, s)] or check.sizes[:1]
+    sizes = [s for s in check.sizes if small(check.made, s)] or check.sizes[:1] or [check.made.sizes]
     if not small(check.made, sizes[0]):
         raise Untraceable("the smallest sizes at which the forward runs are too large to be traced")
     plan = [(s, "generic") for s in sizes] + [(s, kind) for s in sizes[:2] for kind in KINDS[1:]]
     for at, kind in plan:
         args = draw(check.made, at, kind, rng)
-        found = at_point(check, args, len(plan))
+        found = towards(check, args, len(plan))
         if found is None:
             continue
+        check.found.has_kinks |= found.has_kinks
         check.found.thresholds |= {t for t in found.thresholds if abs(t) < 1e6}
         if found.ties & {"compare", "max", "abs"} and kind != "generic":
             continue

@@ -30,6 +30,7 @@ class Entrywise:
     true: tuple[Any, ...]
     ties: frozenset[str]
     thresholds: frozenset[float]
+    has_kinks: bool
 
 
 def _values(domain: Domain[Any], x: Any) -> list[Any]:
@@ -80,11 +81,35 @@ def dual_arguments(
     return made
 
 
+def _random_directions(sizes: Sequence[int], rng: np.random.Generator, largest: int) -> Any:
+    """One row for each input of `wrt`: a random direction in which it alone moves."""
+    directions = np.zeros((len(sizes), sum(sizes)), dtype=np.int64)
+    start = 0
+    for k, size in enumerate(sizes):
+        directions[k, start : start + size] = rng.integers(1, largest, size=size)
+        start += size
+    return directions
+
+
+def along_directions(code: Pass, args: Sequence[Any], seed: int) -> Entrywise:
+    """⟨v, gradient⟩ and ⟨upstream, J v⟩ for one random direction v of each input, to 50 digits: arrays of one entry."""
+    sizes = [int(np.size(args[p])) for p in code.wrt]
+    directions = _random_directions(sizes, np.random.default_rng(seed), 10**6)
+    return _compared(code, args, seed, directions, True)
+
+
 def entrywise(code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int) -> Entrywise:
     """Every entry of every gradient, to 50 digits. `upstream` are float arrays, or a seed for integers."""
+    count = sum(int(np.size(args[p])) for p in code.wrt)
+    return _compared(code, args, upstream, np.eye(count, dtype=np.int64), False)
+
+
+def _compared(
+    code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int, directions: Any, summed: bool
+) -> Entrywise:
     domain = HighPrecision()
     values = {p: _values(domain, x) for p, x in enumerate(args) if is_float_array(x)}
-    count = sum(len(values[p]) for p in code.wrt)
+    count = len(directions)
     dual, plain = World(Dual(domain, count)), World(domain)
     rng = np.random.default_rng(upstream if isinstance(upstream, int) else 0)
 
@@ -98,18 +123,33 @@ def entrywise(code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int) ->
         kept[:] = given(shapes)
         return [numbers(k) for k in kept]
 
-    order = np.eye(count, dtype=np.int64)
-    run = code.exact(dual_arguments(code, args, values, dual, order), remembered, dual, plain)
+    run = code.exact(dual_arguments(code, args, values, dual, directions), remembered, dual, plain)
     sums = _pulled_back(run.outs, kept, domain, count)
     true, claimed = [], []
-    start = 0
+    start = row = 0
     for position, gradient in zip(code.wrt, run.grads, strict=True):
         shape = np.shape(args[position])
         size = int(np.prod(shape))
-        true.append(np.array(sums[start : start + size], dtype=object).reshape(shape))
-        claimed.append(None if gradient is None else _floats_of(gradient, plain))
+        given_entries = None if gradient is None else _floats_of(gradient, plain)
+        if summed:
+            true.append(np.array([sums[row]], dtype=object))
+            weights = directions[row, start : start + size]
+            claimed.append(_weighted(given_entries, weights, shape))
+            row += 1
+        else:
+            true.append(np.array(sums[start : start + size], dtype=object).reshape(shape))
+            claimed.append(given_entries)
         start += size
-    return Entrywise(tuple(claimed), tuple(true), frozenset(dual.ties), frozenset(dual.thresholds))
+    return Entrywise(
+        tuple(claimed), tuple(true), frozenset(dual.ties), frozenset(dual.thresholds), dual.has_kinks
+    )
+
+
+def _weighted(entries: Any, weights: Any, shape: tuple[int, ...]) -> Any:
+    """Σ weight * entry, as an array of one; as it is where it is None or of another shape."""
+    if entries is None or entries.shape != shape:
+        return entries
+    return np.array([sum(int(w) * g for w, g in zip(weights, entries.flat, strict=True))], dtype=object)
 
 
 def upstreams(shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -> list[Any]:
@@ -157,10 +197,8 @@ def field_trial(
             values[p] = _values(domain, args[p])
     sizes = [len(values[p]) for p in code.wrt]
     count = len(code.wrt)
-    directions = np.zeros((count, sum(sizes)), dtype=np.int64)
+    directions = _random_directions(sizes, rng, P)
     starts = np.cumsum([0, *sizes])
-    for k in range(count):
-        directions[k, starts[k] : starts[k + 1]] = rng.integers(1, P, size=sizes[k])
     dual, plain = World(Dual(domain, count)), World(domain)
     kept: list[Any] = []
 

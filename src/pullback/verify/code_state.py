@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.evaluator import Unrepresentable
 from pullback.tracing.passes import CodeProblem, Pass
-from pullback.verify.code_compare import Entrywise, entrywise
+from pullback.verify.code_compare import Entrywise, along_directions, entrywise
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, Template
 from pullback.verify.witness import Witness
@@ -32,6 +32,7 @@ class Findings:
     missing: set[int] = field(default_factory=set)  # gradients that are None
     thresholds: set[float] = field(default_factory=set)
     untraceable: str = ""
+    has_kinks: bool = False
 
     def note(self, position: int, text: str) -> None:
         found = self.notes.setdefault(position, [])
@@ -70,6 +71,14 @@ def at_point(check: Check, args: Args, upstream: Any) -> Entrywise | None:
     """None where the point has no value."""
     try:
         return entrywise(check.code, args, upstream)
+    except DOMAIN_ERRORS:
+        return None
+
+
+def towards(check: Check, args: Args, seed: int) -> Entrywise | None:
+    """The same along one random direction of each input."""
+    try:
+        return along_directions(check.code, args, seed)
     except DOMAIN_ERRORS:
         return None
 

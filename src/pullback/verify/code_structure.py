@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pullback.tracing.passes import CodeProblem, Fault
+from pullback.tracing.passes import CodeProblem, Fault, is_float_array
 from pullback.verify.code_compare import upstreams
 from pullback.verify.code_state import Check, pasted, shape_witness
 from pullback.verify.points import Args, Sizes
@@ -26,7 +26,13 @@ def structure(check: Check, args: Args, sizes: Sizes) -> None:
     try:
         run = check.code.run(args, lambda shapes: upstreams(shapes, rng))
     except CodeProblem as problem:
-        if problem.stage == "backward":
+        if problem.stage == "backward" and dict(sizes) != check.made.sizes:
+            said = f"with {', '.join(f'{k} = {n}' for k, n in sizes.items())} {problem}"
+            for position in check.open:
+                check.found.note(position, said)
+            if dict(sizes) in check.sizes:
+                check.sizes.remove(dict(sizes))
+        elif problem.stage == "backward":
             for position in check.open:
                 check.verdict(
                     position, "error", f"error: {problem}", shape_witness(check, position, sizes, None)
@@ -59,6 +65,20 @@ def _fits(check: Check, position: int, gradient: Any, value: Any, sizes: Sizes, 
         said = f"shape: d{check.name(position)} has the shape {given.shape}, the input {value.shape}"
         witness = shape_witness(check, position, sizes, given.shape)
         check.verdict(position, "shape", said, witness, pasted(check, args, None))
-    elif given.dtype.itemsize < value.dtype.itemsize:
+    elif given.dtype.itemsize < value.dtype.itemsize and _own_type(check, position) in (None, value.dtype):
         said = f"dtype: d{check.name(position)} is {given.dtype}, the input {value.dtype}: digits are lost"
         check.verdict(position, "dtype", said, None, pasted(check, args, None))
+
+
+def _own_type(check: Check, position: int) -> Any:
+    return check.dtypes.get(position)
+
+
+def own_types(check: Check) -> None:
+    """The example once in its own types: a gradient of fewer digits than its input is a fault."""
+    args = [
+        x.astype(check.dtypes[p]) if is_float_array(x) and check.dtypes.get(p) is not None else x
+        for p, x in enumerate(check.made.args)
+    ]
+    if any(is_float_array(x) and x.dtype != np.float64 for x in args):
+        structure(check, args, check.made.sizes)

@@ -83,7 +83,9 @@ def compare_ties(check: Check) -> None:
     rng = np.random.default_rng(6)
     kinds = [*TIES, *(["thresholds"] * 2 if check.found.thresholds else [])]
     thresholds = sorted(check.found.thresholds)[:8]
-    for sizes in ordered(check.made, check.sizes)[:4]:
+    if not check.found.has_kinks:
+        return
+    for sizes in ordered(check.made, check.sizes)[:3]:
         if not small(check.made, sizes):
             continue
         for kind in kinds:

@@ -1,0 +1,336 @@
+"""A `torch.autograd.Function`: run as it is, and traced to ATen operations that run on numbers of a domain."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import PullbackError
+from pullback.tracing.arrays import Numbers, numbers
+from pullback.tracing.aten import array, operation
+from pullback.tracing.numbers import Untraceable, World, inside
+from pullback.tracing.numpy_pair import CODE_ERRORS
+from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
+
+
+class Context:
+    """What a Function may ask of its `ctx`."""
+
+    def __init__(self, needs: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs
+        self.saved_tensors: tuple[Any, ...] = ()
+        self.not_differentiable: tuple[Any, ...] = ()
+        self.dirty: tuple[Any, ...] = ()
+        self.materialize_grads = True
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        self.saved_tensors = tensors
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Tensors for forward mode, which is not checked."""
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        self.dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        self.not_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        self.materialize_grads = value
+
+
+@dataclass
+class TorchFunction(Pass):
+    function: Any = None
+    graphs: dict[Any, Any] = field(default_factory=dict)
+
+    # ---- calling the code
+
+    def _call(self, args: Sequence[Any]) -> tuple[Context, Any]:
+        """The forward, in either of its two forms."""
+        import torch
+
+        context = Context(tuple(p in self.wrt for p in range(len(args))))
+        default = torch.autograd.function._SingleLevelFunction.setup_context
+        with torch.no_grad():
+            if self.function.setup_context is default:
+                return context, self.function.forward(context, *args)
+            out = self.function.forward(*args)
+            self.function.setup_context(context, tuple(args), out)
+            return context, out
+
+    def _back(self, context: Context, gradients: Sequence[Any]) -> tuple[Any, ...]:
+        import torch
+
+        with torch.no_grad():
+            found = self.function.backward(context, *gradients)
+        return tuple(found) if isinstance(found, tuple | list) else (found,)
+
+    def _tensor(self, x: Any) -> Any:
+        import torch
+
+        return torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x
+
+    def _gradients(self, found: Sequence[Any]) -> tuple[list[Any], list[Fault]]:
+        count = len(self.names)
+        if len(found) < count or any(g is not None for g in found[count:]):
+            said = f"the backward returns {len(found)}, the forward has {count} arguments ({', '.join(self.names)})"
+            return [], [Fault("count", f"number of gradients: {said}")]
+        return [found[p] for p in self.wrt], []
+
+    def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        import torch
+
+        torch.manual_seed(0)
+        try:
+            _, out = self._call([self._tensor(a) for a in args])
+        except CODE_ERRORS as error:
+            raise CodeProblem("forward", error) from error
+        return tuple(_numpy(o) for o in _tuple(out) if _is_real(o))
+
+    def run(self, args: Sequence[Any], upstream: Upstream) -> FloatRun:
+        import torch
+
+        torch.manual_seed(0)
+        tensors = [self._tensor(a) for a in args]
+        faults: list[Fault] = []
+        try:
+            context, out = self._call(tensors)
+        except CODE_ERRORS as error:
+            raise CodeProblem("forward", error) from error
+        dirty = [id(t) for t in context.dirty]
+        faults += self._changed(args, tensors, "forward", dirty)
+        outs = _tuple(out)
+        real = [o for o in outs if _is_real(o)]
+        given = upstream([tuple(o.shape) for o in real])
+        saved = [t.clone() if isinstance(t, torch.Tensor) else t for t in context.saved_tensors]
+        douts = self._upstream(
+            outs, [torch.from_numpy(np.array(g)).to(o.dtype) for g, o in zip(given, real, strict=True)]
+        )
+        before = [d.clone() if isinstance(d, torch.Tensor) else d for d in douts]
+        found = self._safely(context, douts)
+        faults += self._changed(args, tensors, "backward", dirty)
+        if not all(_equal(a, b) for a, b in zip(before, douts, strict=True)):
+            faults.append(Fault("in place", "the backward changes the upstream gradient in place"))
+        if not all(_equal(a, b) for a, b in zip(saved, context.saved_tensors, strict=True)):
+            faults.append(Fault("saved", "the backward overwrites a tensor that the forward saved"))
+        first = [g.clone() if isinstance(g, torch.Tensor) else g for g in found]
+        grads, counted = self._gradients(first)
+        faults += counted
+        if not faults:
+            again, _ = self._gradients(
+                self._safely(context, [b.clone() if b is not None else b for b in before])
+            )
+            faults += [
+                Fault("nondeterminism", "the backward gives another value when it is called again", p)
+                for p, a, b in zip(self.wrt, grads, again, strict=True)
+                if not _equal(a, b)
+            ]
+        return FloatRun(tuple(_numpy(o) for o in real), tuple(_numpy(g) for g in grads), tuple(faults))
+
+    def _safely(self, context: Context, douts: Sequence[Any]) -> tuple[Any, ...]:
+        try:
+            return self._back(context, douts)
+        except CODE_ERRORS as error:
+            raise CodeProblem("backward", error) from error
+
+    def _upstream(self, outs: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+        """One gradient an output: zeros for integers, as PyTorch hands them over."""
+        import torch
+
+        rest = iter(given)
+        return [
+            next(rest) if _is_real(o) else (torch.zeros_like(o) if isinstance(o, torch.Tensor) else None)
+            for o in outs
+        ]
+
+    def _changed(
+        self, before: Sequence[Any], after: Sequence[Any], stage: str, dirty: Sequence[int]
+    ) -> list[Fault]:
+        return [
+            Fault(
+                "in place",
+                f"the {stage} changes its input {self.names[p]} in place",
+                p if p in self.wrt else None,
+            )
+            for p, (a, b) in enumerate(zip(before, after, strict=True))
+            if isinstance(a, np.ndarray)
+            and id(b) not in dirty
+            and not np.array_equal(a, _numpy(b), equal_nan=a.dtype.kind == "f")
+        ]
+
+    # ---- the traced code
+
+    def _graph(self, args: Sequence[Any], values: Sequence[Any]) -> Any:
+        """The ATen operations of forward and backward together, at these shapes."""
+        key = tuple((np.shape(a), a.dtype.kind) if isinstance(a, np.ndarray) else repr(a) for a in args)
+        if key not in self.graphs:
+            self.graphs[key] = self._traced(values)
+        return self.graphs[key]
+
+    def _traced(self, args: Sequence[Any]) -> Any:
+        import torch
+        from torch._decomp import core_aten_decompositions
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        places = [p for p, a in enumerate(args) if isinstance(a, np.ndarray)]
+        shapes = [o.shape for o in self.outputs(args)]
+        layout: list[tuple[int, list[bool]]] = []
+
+        def joint(*tensors: Any) -> Any:
+            given = [x.clone() for x in tensors[: len(places)]]
+            whole = [given[places.index(p)] if p in places else a for p, a in enumerate(args)]
+            context, out = self._call(whole)
+            outs = _tuple(out)
+            real = [o for o in outs if _is_real(o)]
+            found = self._back(context, self._upstream(outs, [t.clone() for t in tensors[len(places) :]]))
+            grads, faults = self._gradients(found)
+            if faults:
+                raise Untraceable(faults[0].message)
+            layout.append((len(real), [g is not None for g in grads]))
+            return (*real, *(g for g in grads if g is not None))
+
+        samples = [torch.from_numpy(np.array(args[p])) for p in places]
+        samples += [torch.ones(s, dtype=torch.float64) for s in shapes]
+        pure = torch.func.functionalize(joint, remove="mutations_and_views")
+        torch.manual_seed(0)
+        try:
+            graph = make_fx(pure, decomposition_table=dict(core_aten_decompositions().items()))(*samples)
+        except PullbackError:
+            raise
+        except CODE_ERRORS as error:
+            raise Untraceable(
+                f"it cannot be traced ({type(error).__name__}: {str(error).splitlines()[0]})"
+            ) from error
+        return graph, places, layout[-1]
+
+    def exact(self, args: Sequence[Any], upstream: Upstream, dual: World, plain: World) -> ExactRun:
+        values = [_sample(a) for a in args]
+        graph, places, (count, present) = self._graph(args, values)
+        given = [args[p] for p in places]
+        try:
+            with inside(dual), np.errstate(all="ignore"):
+                shapes = [tuple(o.shape) for o in self.outputs(values)]
+                douts = upstream(shapes)
+                outs = interpreted(graph, [*given, *douts], range(count))
+            with inside(plain), np.errstate(all="ignore"):
+                bare = [stripped(g, plain) if isinstance(g, Numbers) else g for g in given]
+                grads = interpreted(graph, [*bare, *douts], range(count, count + sum(present)))
+        except PullbackError:
+            raise
+        except CODE_ERRORS as error:
+            raise Untraceable(
+                f"it cannot be run on exact numbers ({type(error).__name__}: {error})"
+            ) from error
+        rest = iter(grads)
+        return ExactRun(
+            tuple(numbers(o) for o in outs), tuple(numbers(next(rest)) if p else None for p in present)
+        )
+
+    # ---- as code
+
+    def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:
+        def tensor(x: Any) -> str:
+            return f"torch.from_numpy({literal(x)})"
+
+        lines = ["import numpy as np, torch"]
+        for position, (name, x) in enumerate(zip(self.names, args, strict=True)):
+            wanted = ".requires_grad_()" if position in self.wrt else ""
+            lines.append(f"{name} = {tensor(x)}{wanted}" if isinstance(x, np.ndarray) else f"{name} = {x!r}")
+        lines.append(f"out = {self.label}.apply({', '.join(self.names)})")
+        inputs = ", ".join(self.names[p] for p in self.wrt)
+        douts = ", ".join(tensor(u) for u in upstream)
+        lines.append(f"print(torch.autograd.grad(out, [{inputs}], [{douts}]))")
+        return "\n".join(lines)
+
+
+def interpreted(graph: Any, given: Sequence[Any], wanted: Sequence[int]) -> list[Any]:
+    """Some outputs of a graph of ATen operations, run on arrays of numbers; what they do not need is not run."""
+    nodes = list(graph.graph.nodes)
+    (result,) = next(node for node in nodes if node.op == "output").args
+    roots = [result[k] for k in wanted]
+    needed = _ancestors(roots)
+    values: dict[Any, Any] = {}
+    inputs = iter(given)
+    for node in nodes:
+        if node.op == "placeholder":
+            values[node] = next(inputs)
+        elif node not in needed:
+            continue
+        elif node.op == "get_attr":
+            constant = _numpy(getattr(graph, node.target))
+            values[node] = numbers(constant) if constant.dtype.kind == "f" else constant
+        elif node.op == "call_function":
+            values[node] = _applied(node, values)
+    return [values[root] for root in roots]
+
+
+def _applied(node: Any, values: dict[Any, Any]) -> Any:
+    args = _filled(node.args, values)
+    if node.target is operator.getitem:
+        return args[0][args[1]]
+    kwargs = {key: _filled(x, values) for key, x in node.kwargs.items()}
+    namespace, _, rest = str(node.target).partition(".")
+    if namespace != "aten":
+        raise Untraceable(f"the operation {node.target} has no meaning here")
+    found = operation(rest.split(".")[0])(*args, **kwargs)
+    return tuple(_as_array(x) for x in found) if isinstance(found, tuple | list) else _as_array(found)
+
+
+def _as_array(x: Any) -> Any:
+    return array(x) if not isinstance(x, np.ndarray) else x
+
+
+def _filled(x: Any, values: dict[Any, Any]) -> Any:
+    if isinstance(x, tuple | list):
+        return (
+            type(x)(_filled(part, values) for part in x)
+            if type(x) in (tuple, list)
+            else [_filled(p, values) for p in x]
+        )
+    return values[x] if hasattr(x, "op") and hasattr(x, "target") else x
+
+
+def _ancestors(roots: Sequence[Any]) -> set[Any]:
+    found: set[Any] = set()
+    waiting = list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
+
+
+def _sample(x: Any) -> Any:
+    """Floats in the place of numbers, for tracing: the path of the code may not depend on them."""
+    if isinstance(x, Numbers):
+        return np.linspace(0.3, 0.7, x.size).reshape(x.shape)
+    return x
+
+
+def _tuple(x: Any) -> tuple[Any, ...]:
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
+
+
+def _is_real(x: Any) -> bool:
+    return hasattr(x, "is_floating_point") and bool(x.is_floating_point())
+
+
+def _numpy(x: Any) -> Any:
+    if x is None or isinstance(x, np.ndarray):
+        return x
+    if not hasattr(x, "detach"):
+        return np.asarray(x)
+    x = x.detach()
+    return (x.float() if str(x.dtype) == "torch.bfloat16" else x).resolve_conj().numpy().copy()
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is None or b is None or not hasattr(a, "shape"):
+        return a is b or a == b
+    return bool(np.array_equal(_numpy(a), _numpy(b), equal_nan=True))
