@@ -87,6 +87,8 @@ def power(base: Expr, exponent: Expr) -> Expr:
         return ONE
     if isinstance(exponent, Num) and exponent.value.denominator == 1:
         n = int(exponent.value)
+        if isinstance(base, Bracket) and n > 0:
+            return base  # 0 and 1 are their own powers
         if isinstance(base, Num) and abs(n) <= 64 and (base.value or n > 0):
             return Num(base.value**n)
         if isinstance(base, Pow) and isinstance(base.exponent, Num):
