@@ -61,7 +61,7 @@ class _Inference:
         known = {*self.shapes, *self.declared.sizes, *CONSTANTS, *self._defined()}
         found: dict[str, None] = {}
         for line in self.declared.lines:
-            index_line = is_index_line(line, known)
+            index_line = is_index_line(line, known, self.declared.ranges)
             self.declared.named |= _sizes_named(line.value) - known
             known |= self.declared.named
             tensors = {node.value.id for node in subscripts(line.value) if isinstance(node.value, ast.Name)}
@@ -115,7 +115,7 @@ class _Inference:
     def _line(self, line: ast.Assign) -> None:
         name = target_name(line)
         known = {*self.shapes, *self.sizes, *CONSTANTS, *self.wanted}
-        if is_index_line(line, known):
+        if is_index_line(line, known, self.declared.ranges):
             self._index_line(line)
             return
         shape = self.shape(line.value)

@@ -39,9 +39,11 @@ def target_name(line: ast.Assign) -> str:
     return target.id if isinstance(target, ast.Name) else ""
 
 
-def is_index_line(line: ast.Assign, known: Collection[str]) -> bool:
-    """A subscript on the left, or an unknown name in a slot on the right."""
+def is_index_line(line: ast.Assign, known: Collection[str], ranges: Collection[str] = ()) -> bool:
+    """A subscript on the left, or on the right an unknown name in a slot or one with a declared range."""
     if isinstance(line.targets[0], ast.Subscript):
+        return True
+    if any(name.id in ranges and name.id not in known for name in names_in(line.value)):
         return True
     return any(
         name.id not in known and name.id not in CONSTANTS

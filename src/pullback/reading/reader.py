@@ -163,7 +163,7 @@ def _read_line(context: Context, line: ast.Assign, shape: tuple[Expr, ...] | Non
     text = context.source.segment(line)
     place = context.source.place(line)
     try:
-        if is_index_line(line, context.known()):
+        if is_index_line(line, context.known(), context.ranges):
             tensor = IndexLine(context, line.targets[0], line.value).define(shape, text, place)
         else:
             tensor = context.define(name, context.lower(line.value), text, place)
