@@ -46,16 +46,13 @@ from pullback.rulebooks.algebra import key, tidy
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.normal import (
-    Pattern,
     Term,
     TooManyTerms,
     collapsed,
     components,
     expand,
-    patterns,
-    reused,
-    solutions,
 )
+from pullback.rulebooks.reuse import Shelf, names_of, patterns, reused, solutions
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
@@ -81,8 +78,8 @@ class Publisher:
         self.program = program
         self.raw = {definition.tensor.name: definition for definition in raw}
         self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
-        self.patterns: list[Pattern] = patterns([d for d in program.definitions if d.source])
-        self.patterns += solutions([*program.definitions, *raw])
+        given = patterns([d for d in program.definitions if d.source])
+        self.shelf = Shelf([*given, *solutions([*program.definitions, *raw])])
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
         self.constants: dict[str, Fraction | None] = {}
@@ -166,9 +163,11 @@ class Publisher:
 
     def _is_plain(self, body: Expr) -> bool:
         """One product under a sum, of which nothing can be written out, merged or read elsewhere."""
-        if any(isinstance(node, Add) for node in walk(body)):
+        nodes = list(walk(body))
+        if any(isinstance(node, Add) for node in nodes) or sum(isinstance(node, Sum) for node in nodes) > 1:
             return False
-        return not self.patterns and not any(tensor.name in self.known for tensor in tensors(body))
+        names = names_of(body)
+        return not self.shelf.near(names) and not any(name in self.known for name in names)
 
     def _light(self, body: Expr) -> list[str]:
         """Gradients that the body reads, directly or through each other, and that are cheap to repeat."""
@@ -219,7 +218,7 @@ class Publisher:
             alive, notes = self._alive(terms)
             fewer = _sum(alive)
             dead = ("dead terms", fewer, "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
-            again = [reused(term, self.patterns) for term in alive]
+            again = [reused(term, self.shelf) for term in alive]
             names = _new_names(alive, again)
             parts = parts_of(again)
             for chosen in (merged(parts), parts):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Literal
 
 from pullback.errors import LimitProblem
@@ -22,6 +23,11 @@ class Rule:
 
     name: str
     apply: Callable[[Expr], tuple[Expr, str] | None]
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the law is a plain function, which sees nothing but the node."""
+        return isinstance(self.apply, FunctionType) and self.apply.__closure__ is None
 
     @property
     def law(self) -> str:
@@ -107,9 +113,23 @@ def fire(e: Expr, rules: Sequence[Rule], done: set[Expr] | None = None) -> Firin
     return None
 
 
+MOST_SETTLED = 100_000
+_settled: dict[tuple[Rule, ...], set[Expr]] = {}
+
+
+def settled_under(rules: Sequence[Rule]) -> set[Expr]:
+    """Nodes in which no rule applies. For rules that look at their node alone this never changes."""
+    if not all(rule.is_pure for rule in rules):
+        return set()
+    known = _settled.setdefault(tuple(rules), set())
+    if len(known) > MOST_SETTLED:
+        known.clear()
+    return known
+
+
 def run(e: Expr, rules: Sequence[Rule]) -> Iterator[Firing]:
     """Firings until no rule applies; the last one's `after` is the result."""
-    done: set[Expr] = set()
+    done = settled_under(rules)
     for _ in range(MAX_FIRINGS):
         found = fire(e, rules, done)
         if found is None:

@@ -29,7 +29,7 @@ from pullback.expression import (
     substitute,
 )
 from pullback.rulebooks.algebra import key
-from pullback.rulebooks.normal import unify
+from pullback.rulebooks.reuse import unify
 
 
 @dataclass(frozen=True, slots=True)

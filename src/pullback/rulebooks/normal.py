@@ -5,29 +5,23 @@ A term is prenex: its sums stand outside all of its factors, and bound indices h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from pullback.expression import (
     ONE,
-    Access,
     Add,
-    Definition,
-    Element,
     Expr,
     Index,
     Mul,
     Num,
     Pow,
     Sum,
-    children,
     free,
     fresh,
-    is_symmetric,
     mul,
     power,
-    rebuild,
     substitute,
     total,
 )
@@ -174,203 +168,3 @@ def components(term: Term) -> tuple[Powers, list[Expr]]:
         sums.append(total(indices, mul(ONE, *factors)))
         left = [index for index in left if index not in group]
     return outer, sums
-
-
-# ---- reuse of what the forward pass has computed ---------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """A definition whose right side is one product, perhaps under a sum: what may be read instead of it."""
-
-    definition: Definition
-    term: Term
-
-    @property
-    def access(self) -> Access:
-        return Access(self.definition.tensor, self.definition.indices)
-
-    @property
-    def variables(self) -> tuple[Index, ...]:
-        return (*self.definition.indices, *self.term.bound)
-
-
-def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
-    """The definitions that are one product, those with the most factors first."""
-    found = []
-    for definition in definitions:
-        try:
-            terms = expand(definition.body, lambda _: True)
-        except TooManyTerms:
-            continue
-        pattern = Pattern(definition, terms[0]) if len(terms) == 1 else None
-        if pattern is not None and _worth(pattern):
-            found.append(pattern)
-    return sorted(found, key=lambda pattern: -len(pattern.term.powers))
-
-
-def solutions(definitions: Iterable[Definition]) -> list[Pattern]:
-    """Σ_k inv(A)[i,k] b[k] = solve(A, b)[i], where both are defined: the solution may be read instead."""
-    every = list(definitions)
-    inverses = [d for d in every if isinstance(d.body, Element) and d.body.operator == "inv"]
-    found = []
-    for definition in every:
-        e = definition.body
-        if not (isinstance(e, Element) and e.operator == "solve"):
-            continue
-        for inverse in inverses:
-            known = inverse.body
-            assert isinstance(known, Element)
-            if not _same_matrix(known, e) or len(known.at) != len(inverse.indices):
-                continue
-            k = Index("k_", e.binders[0][1].extent)
-            place = dict(zip(known.at, (e.at[0], k), strict=True))
-            entry = Access(inverse.tensor, tuple(place[index] for index in inverse.indices))
-            right = substitute(e.bodies[1], dict(zip(e.binders[1], (k, *e.at[1:]), strict=True)))
-            found.append(
-                Pattern(definition, Term(Fraction(1), {entry: Fraction(1), right: Fraction(1)}, (k,)))
-            )
-    return found
-
-
-def _same_matrix(inverse: Element, solve: Element) -> bool:
-    renamed = substitute(inverse.bodies[0], dict(zip(inverse.binders[0], solve.binders[0], strict=True)))
-    return renamed is solve.bodies[0]
-
-
-def _worth(pattern: Pattern) -> bool:
-    """Whether reading the tensor saves anything, and whether a match settles all of its indices."""
-    powers = pattern.term.powers
-    if not powers or (
-        all(n == 1 and isinstance(base, Access) for base, n in powers.items()) and len(powers) == 1
-    ):
-        return False
-    return set(pattern.variables) <= set().union(*(free(base) for base in powers))
-
-
-def unify(pattern: Expr, target: Expr, variables: Sequence[Index], bound: dict[Index, Expr]) -> bool:
-    """Whether `target` is `pattern` with the variables replaced; fills in what each stands for."""
-    if isinstance(pattern, Index) and pattern in variables:
-        if pattern in bound:
-            return bound[pattern] is target
-        bound[pattern] = target
-        return True
-    if pattern is target:
-        own = [index for index in free(pattern) if index in variables]
-        if any(bound.get(index, index) is not index for index in own):
-            return False
-        bound.update((index, index) for index in own)
-        return True
-    if type(pattern) is not type(target):
-        return False
-    below, other = children(pattern), children(target)
-    if not below or len(below) != len(other):
-        return False
-    if isinstance(pattern, Sum) or rebuild(pattern, other) is not target:
-        return False
-    before = dict(bound)
-    if all(unify(a, b, variables, bound) for a, b in zip(below, other, strict=True)):
-        return True
-    bound.clear()
-    bound.update(before)
-    if isinstance(pattern, Access) and is_symmetric(pattern.tensor):
-        return all(unify(a, b, variables, bound) for a, b in zip(below, other[::-1], strict=True))
-    return False
-
-
-Match = dict[Index, Expr]
-
-
-def _matches(bases: list[Expr], term: Term, pattern: Pattern, found: Match) -> Iterator[Match]:
-    """Every way to lay the pattern's factors on different factors of the term."""
-    if not bases:
-        yield found
-        return
-    first, rest = bases[0], bases[1:]
-    want = pattern.term.powers[first]
-    for start, have in term.powers.items():
-        if not _covers(have, want):
-            continue
-        trial = dict(found)
-        if unify(first, start, pattern.variables, trial):
-            yield from _matches(rest, term, pattern, trial)
-
-
-def reuse_in(term: Term, pattern: Pattern) -> Term | None:
-    """The term with the pattern's factors replaced by its tensor, None where they do not all stand there."""
-    bases = sorted(pattern.term.powers, key=lambda base: -len(free(base) & set(pattern.variables)))
-    if len(bases) == 1 and not pattern.term.bound:
-        return _reuse_power(term, pattern, bases[0])
-    for found in _matches(bases, term, pattern, {}):
-        new = _replaced(term, pattern, found)
-        if new is not None:
-            return new
-    return None
-
-
-def _replaced(term: Term, pattern: Pattern, found: Match) -> Term | None:
-    image: Powers = {}
-    for base, n in pattern.term.powers.items():
-        at = substitute(base, found)
-        at = at if at in term.powers else _mirrored(at)
-        image[at] = image.get(at, Fraction(0)) + n
-    if not all(_covers(term.powers.get(base), n) for base, n in image.items()):
-        return None
-    powers = dict(term.powers)
-    for base, n in image.items():
-        powers[base] -= n
-    kept = {base: n for base, n in powers.items() if n}
-    summed = [found[index] for index in pattern.term.bound]
-    left = {index for base in kept for index in free(base)}
-    if len(set(summed)) != len(summed) or any(i not in term.bound or i in left for i in summed):
-        return None
-    access = substitute(pattern.access, found)
-    if any(i in free(access) for i in summed if isinstance(i, Index)):
-        return None
-    kept[access] = kept.get(access, Fraction(0)) + 1
-    bound = tuple(index for index in term.bound if index not in summed)
-    return Term(term.coefficient / pattern.term.coefficient, kept, bound)
-
-
-def _mirrored(e: Expr) -> Expr:
-    """The mirrored entry of a symmetric matrix."""
-    if isinstance(e, Access) and is_symmetric(e.tensor):
-        return Access(e.tensor, e.slots[::-1])
-    return e
-
-
-def _covers(have: Fraction | None, want: Fraction) -> bool:
-    return have is not None and have * want > 0 and abs(have) >= abs(want)
-
-
-def _reuse_power(term: Term, pattern: Pattern, base: Expr) -> Term | None:
-    """base^(k·n) as (base^n)^k, for a whole number k."""
-    n = pattern.term.powers[base]
-    indices = pattern.definition.indices
-    for start, exponent in term.powers.items():
-        found: Match = {}
-        if not unify(base, start, indices, found):
-            continue
-        k = exponent / n
-        if len(found) != len(indices) or k.denominator != 1 or abs(k) > 4:
-            continue
-        powers = {b: e for b, e in term.powers.items() if b is not start}
-        access = substitute(pattern.access, found)
-        powers[access] = powers.get(access, Fraction(0)) + k
-        kept = {b: e for b, e in powers.items() if e}
-        number = term.coefficient / pattern.term.coefficient**k.numerator
-        return replace(term, coefficient=number, powers=kept)
-    return None
-
-
-def reused(term: Term, known: Sequence[Pattern]) -> Term:
-    """The term after every pattern that applies, longest first, until none does."""
-    for _ in range(20):
-        for pattern in known:
-            new = reuse_in(term, pattern)
-            if new is not None:
-                term = new
-                break
-        else:
-            return term
-    return term

@@ -1,0 +1,241 @@
+"""Reuse of what the forward pass has computed: where a definition's factors stand, its tensor may stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from pullback.expression import (
+    Access,
+    Definition,
+    Element,
+    Expr,
+    Index,
+    Sum,
+    children,
+    free,
+    is_symmetric,
+    rebuild,
+    substitute,
+    tensors,
+)
+from pullback.rulebooks.normal import Powers, Term, TooManyTerms, expand
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A definition whose right side is one product, perhaps under a sum: what may be read instead of it."""
+
+    definition: Definition
+    term: Term
+
+    @property
+    def access(self) -> Access:
+        return Access(self.definition.tensor, self.definition.indices)
+
+    @property
+    def variables(self) -> tuple[Index, ...]:
+        return (*self.definition.indices, *self.term.bound)
+
+
+def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
+    """The definitions that are one product, those with the most factors first."""
+    found = []
+    for definition in definitions:
+        try:
+            terms = expand(definition.body, lambda _: True)
+        except TooManyTerms:
+            continue
+        pattern = Pattern(definition, terms[0]) if len(terms) == 1 else None
+        if pattern is not None and _worth(pattern):
+            found.append(pattern)
+    return sorted(found, key=lambda pattern: -len(pattern.term.powers))
+
+
+def solutions(definitions: Iterable[Definition]) -> list[Pattern]:
+    """Σ_k inv(A)[i,k] b[k] = solve(A, b)[i], where both are defined: the solution may be read instead."""
+    every = list(definitions)
+    inverses = [d for d in every if isinstance(d.body, Element) and d.body.operator == "inv"]
+    found = []
+    for definition in every:
+        e = definition.body
+        if not (isinstance(e, Element) and e.operator == "solve"):
+            continue
+        for inverse in inverses:
+            known = inverse.body
+            assert isinstance(known, Element)
+            if not _same_matrix(known, e) or len(known.at) != len(inverse.indices):
+                continue
+            k = Index("k_", e.binders[0][1].extent)
+            place = dict(zip(known.at, (e.at[0], k), strict=True))
+            entry = Access(inverse.tensor, tuple(place[index] for index in inverse.indices))
+            right = substitute(e.bodies[1], dict(zip(e.binders[1], (k, *e.at[1:]), strict=True)))
+            found.append(
+                Pattern(definition, Term(Fraction(1), {entry: Fraction(1), right: Fraction(1)}, (k,)))
+            )
+    return found
+
+
+def _same_matrix(inverse: Element, solve: Element) -> bool:
+    renamed = substitute(inverse.bodies[0], dict(zip(inverse.binders[0], solve.binders[0], strict=True)))
+    return renamed is solve.bodies[0]
+
+
+def _worth(pattern: Pattern) -> bool:
+    """Whether reading the tensor saves anything, and whether a match settles all of its indices."""
+    powers = pattern.term.powers
+    if not powers or (
+        all(n == 1 and isinstance(base, Access) for base, n in powers.items()) and len(powers) == 1
+    ):
+        return False
+    return set(pattern.variables) <= set().union(*(free(base) for base in powers))
+
+
+def unify(pattern: Expr, target: Expr, variables: Sequence[Index], bound: dict[Index, Expr]) -> bool:
+    """Whether `target` is `pattern` with the variables replaced; fills in what each stands for."""
+    if isinstance(pattern, Index) and pattern in variables:
+        if pattern in bound:
+            return bound[pattern] is target
+        bound[pattern] = target
+        return True
+    if pattern is target:
+        own = [index for index in free(pattern) if index in variables]
+        if any(bound.get(index, index) is not index for index in own):
+            return False
+        bound.update((index, index) for index in own)
+        return True
+    if type(pattern) is not type(target):
+        return False
+    below, other = children(pattern), children(target)
+    if not below or len(below) != len(other):
+        return False
+    if isinstance(pattern, Sum) or rebuild(pattern, other) is not target:
+        return False
+    before = dict(bound)
+    if all(unify(a, b, variables, bound) for a, b in zip(below, other, strict=True)):
+        return True
+    bound.clear()
+    bound.update(before)
+    if isinstance(pattern, Access) and is_symmetric(pattern.tensor):
+        return all(unify(a, b, variables, bound) for a, b in zip(below, other[::-1], strict=True))
+    return False
+
+
+Match = dict[Index, Expr]
+
+
+def _matches(bases: list[Expr], term: Term, pattern: Pattern, found: Match) -> Iterator[Match]:
+    """Every way to lay the pattern's factors on different factors of the term."""
+    if not bases:
+        yield found
+        return
+    first, rest = bases[0], bases[1:]
+    want = pattern.term.powers[first]
+    for start, have in term.powers.items():
+        if not _covers(have, want):
+            continue
+        trial = dict(found)
+        if unify(first, start, pattern.variables, trial):
+            yield from _matches(rest, term, pattern, trial)
+
+
+def reuse_in(term: Term, pattern: Pattern) -> Term | None:
+    """The term with the pattern's factors replaced by its tensor, None where they do not all stand there."""
+    bases = sorted(pattern.term.powers, key=lambda base: -len(free(base) & set(pattern.variables)))
+    if len(bases) == 1 and not pattern.term.bound:
+        return _reuse_power(term, pattern, bases[0])
+    for found in _matches(bases, term, pattern, {}):
+        new = _replaced(term, pattern, found)
+        if new is not None:
+            return new
+    return None
+
+
+def _replaced(term: Term, pattern: Pattern, found: Match) -> Term | None:
+    image: Powers = {}
+    for base, n in pattern.term.powers.items():
+        at = substitute(base, found)
+        at = at if at in term.powers else _mirrored(at)
+        image[at] = image.get(at, Fraction(0)) + n
+    if not all(_covers(term.powers.get(base), n) for base, n in image.items()):
+        return None
+    powers = dict(term.powers)
+    for base, n in image.items():
+        powers[base] -= n
+    kept = {base: n for base, n in powers.items() if n}
+    summed = [found[index] for index in pattern.term.bound]
+    left = {index for base in kept for index in free(base)}
+    if len(set(summed)) != len(summed) or any(i not in term.bound or i in left for i in summed):
+        return None
+    access = substitute(pattern.access, found)
+    if any(i in free(access) for i in summed if isinstance(i, Index)):
+        return None
+    kept[access] = kept.get(access, Fraction(0)) + 1
+    bound = tuple(index for index in term.bound if index not in summed)
+    return Term(term.coefficient / pattern.term.coefficient, kept, bound)
+
+
+def _mirrored(e: Expr) -> Expr:
+    """The mirrored entry of a symmetric matrix."""
+    if isinstance(e, Access) and is_symmetric(e.tensor):
+        return Access(e.tensor, e.slots[::-1])
+    return e
+
+
+def _covers(have: Fraction | None, want: Fraction) -> bool:
+    return have is not None and have * want > 0 and abs(have) >= abs(want)
+
+
+def _reuse_power(term: Term, pattern: Pattern, base: Expr) -> Term | None:
+    """base^(k·n) as (base^n)^k, for a whole number k."""
+    n = pattern.term.powers[base]
+    indices = pattern.definition.indices
+    for start, exponent in term.powers.items():
+        found: Match = {}
+        if not unify(base, start, indices, found):
+            continue
+        k = exponent / n
+        if len(found) != len(indices) or k.denominator != 1 or abs(k) > 4:
+            continue
+        powers = {b: e for b, e in term.powers.items() if b is not start}
+        access = substitute(pattern.access, found)
+        powers[access] = powers.get(access, Fraction(0)) + k
+        kept = {b: e for b, e in powers.items() if e}
+        number = term.coefficient / pattern.term.coefficient**k.numerator
+        return replace(term, coefficient=number, powers=kept)
+    return None
+
+
+class Shelf:
+    """What the forward pass has computed, found by the tensors that it was computed from."""
+
+    def __init__(self, known: Sequence[Pattern]) -> None:
+        self._by_tensor: dict[str, list[tuple[int, Pattern, frozenset[str]]]] = {}
+        for rank, pattern in enumerate(known):
+            read = frozenset(t.name for base in pattern.term.powers for t in tensors(base))
+            for name in sorted(read)[:1]:
+                self._by_tensor.setdefault(name, []).append((rank, pattern, read))
+
+    def near(self, names: frozenset[str]) -> list[Pattern]:
+        """The patterns that read nothing but the named tensors, those with the most factors first."""
+        found = [row for name in names for row in self._by_tensor.get(name, ()) if row[2] <= names]
+        return [pattern for _, pattern, _ in sorted(found, key=lambda row: row[0])]
+
+
+def names_of(e: Expr) -> frozenset[str]:
+    return frozenset(tensor.name for tensor in tensors(e))
+
+
+def reused(term: Term, shelf: Shelf) -> Term:
+    """The term after every pattern that applies, longest first, until none does."""
+    for _ in range(20):
+        names = frozenset(name for base in term.powers for name in names_of(base))
+        for pattern in shelf.near(names):
+            new = reuse_in(term, pattern)
+            if new is not None:
+                term = new
+                break
+        else:
+            return term
+    return term
