@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback.claiming import Verdict
 from pullback.errors import DomainProblem, SyntaxProblem
+from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
 from pullback.tracing.torch_function import TorchFunction
@@ -76,6 +77,9 @@ def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass,
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(obj, type) and issubclass(obj, torch.autograd.Function):
         return _torch_function(obj, inputs, wrt)
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(obj, jax.custom_vjp):
+        return _jax_function(obj, inputs, wrt)
     raise DomainProblem(
         f"{type(obj).__name__} is no pair (forward, backward), autograd.Function or custom_vjp function",
         hint="pullback.check((forward, backward), [x, w])",
@@ -107,6 +111,22 @@ def _torch_function(
     marked = [p for p, x in tensors.items() if x.requires_grad]
     positions = wanted(names, args, wrt if wrt is not None else marked or None)
     return TorchFunction(function.__name__, names, positions, [], function), args, dtypes
+
+
+def _jax_function(
+    function: Any, inputs: Any, wrt: Sequence[int | str] | None
+) -> tuple[Pass, list[Any], dict[int, Any]]:
+    import jax
+
+    if getattr(function, "fwd", None) is None or getattr(function, "bwd", None) is None:
+        raise DomainProblem("this custom_vjp function has no rules yet", hint="f.defvjp(fwd, bwd)")
+    names, given = named_arguments(function.fun, inputs)
+    args = [plain_argument(np.asarray(x) if isinstance(x, jax.Array | np.ndarray) else x) for x in given]
+    dtypes = {p: x.dtype for p, x in enumerate(map(np.asarray, given)) if x.dtype.kind == "f"}
+    made = JaxFunction(getattr(function, "__name__", "f"), names, (), [], function)
+    fixed = [x if p not in made.fixed else None for p, x in enumerate(args)]
+    made.wrt = wanted(names, fixed, wrt)
+    return made, args, dtypes
 
 
 def _from_torch(x: Any) -> Any:

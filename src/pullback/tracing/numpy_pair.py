@@ -102,7 +102,7 @@ class NumpyPair(Pass):
             raise CodeProblem("forward", error) from error
         return _tuple(out)
 
-    def run(self, args: Sequence[Any], upstream: Upstream) -> FloatRun:
+    def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
         copies = [_copied(a) for a in args]
         faults: list[Fault] = []
         np.random.seed(0)

@@ -65,8 +65,11 @@ class Pass(ABC):
     notes: list[str] = field(default_factory=list)
 
     @abstractmethod
-    def run(self, args: Sequence[Any], upstream: Upstream) -> FloatRun:
-        """The code itself, in floats. Raises `CodeProblem` where it raises."""
+    def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
+        """The code itself, in floats. Raises `CodeProblem` where it raises.
+
+        With `light` shapes and types are enough, for code that has to be compiled before it gives values.
+        """
 
     @abstractmethod
     def exact(self, args: Sequence[Any], upstream: Upstream, dual: World, plain: World) -> ExactRun:
@@ -74,7 +77,11 @@ class Pass(ABC):
 
     @abstractmethod
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
-        """The forward alone, in floats."""
+        """The forward alone, in floats: its shapes, at least."""
+
+    def values(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The values of the forward, in floats."""
+        return self.outputs(args)
 
     @abstractmethod
     def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:

@@ -92,7 +92,7 @@ class TorchFunction(Pass):
             raise CodeProblem("forward", error) from error
         return tuple(_numpy(o) for o in _tuple(out) if _is_real(o))
 
-    def run(self, args: Sequence[Any], upstream: Upstream) -> FloatRun:
+    def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
         import torch
 
         torch.manual_seed(0)
@@ -194,12 +194,13 @@ class TorchFunction(Pass):
             layout.append((len(real), [g is not None for g in grads]))
             return (*real, *(g for g in grads if g is not None))
 
+        table: Any = core_aten_decompositions()
         samples = [torch.from_numpy(np.array(args[p])) for p in places]
         samples += [torch.ones(s, dtype=torch.float64) for s in shapes]
         pure = torch.func.functionalize(joint, remove="mutations_and_views")
         torch.manual_seed(0)
         try:
-            graph = make_fx(pure, decomposition_table=dict(core_aten_decompositions().items()))(*samples)
+            graph = make_fx(pure, decomposition_table=dict(table.items()))(*samples)
         except PullbackError:
             raise
         except CODE_ERRORS as error:

@@ -37,7 +37,7 @@ def slope(
 
     def loss(t: float) -> tuple[float, float]:
         moved = [a + t * direction if p == position else a for p, a in enumerate(args)]
-        outs = code.outputs(moved)
+        outs = code.values(moved)
         terms = [np.asarray(o, dtype=float) * u for o, u in zip(outs, upstream, strict=True)]
         return float(sum(x.sum() for x in terms)), float(sum(np.abs(x).sum() for x in terms))
 

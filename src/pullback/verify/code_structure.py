@@ -24,7 +24,8 @@ def structure(check: Check, args: Args, sizes: Sizes) -> None:
     """Faults of one run in floats: number, shapes and types of gradients, what changed, what is not determined."""
     rng = np.random.default_rng(2)
     try:
-        run = check.code.run(args, lambda shapes: upstreams(shapes, rng))
+        light = dict(sizes) != check.made.sizes
+        run = check.code.run(args, lambda shapes: upstreams(shapes, rng), light)
     except CodeProblem as problem:
         if problem.stage == "backward" and dict(sizes) != check.made.sizes:
             said = f"with {', '.join(f'{k} = {n}' for k, n in sizes.items())} {problem}"

@@ -205,9 +205,7 @@ def draw(
     thresholds: Sequence[float] = (),
 ) -> Args:
     """Arguments of these sizes. Floats keep the character of the example: positive, in [0, 1], 0 and 1 alone."""
-    bound = min(
-        [made.shape(p, sizes)[-1] for p, a in enumerate(made.args) if is_float_array(a) and a.ndim] or [1]
-    )
+    bound = min(_lengths(made, sizes), default=1)
     drawn: Args = []
     for position, example in enumerate(made.args):
         if not isinstance(example, np.ndarray):
@@ -225,6 +223,15 @@ def draw(
     if kind == "equal":
         _equalise(drawn)
     return drawn
+
+
+def _lengths(made: Template, sizes: Sizes) -> Iterator[int]:
+    """The axes of float arrays that an integer could index; one that is always 1 is none."""
+    for position, example in enumerate(made.args):
+        if is_float_array(example):
+            shape = made.shape(position, sizes)
+            axes = made.axes[position] or ()
+            yield from (n for n, axis in zip(shape, axes, strict=True) if axis != 1)
 
 
 def _floats(
