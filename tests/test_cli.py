@@ -267,7 +267,7 @@ class Undecided(NamedTuple):
 
 def test_what_cannot_be_decided_exits_with_2(run: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(run)
-    monkeypatch.setattr(cli, "claim", lambda *_, **__: Undecided())
+    monkeypatch.setattr("pullback.claiming.claim", lambda *_, **__: Undecided())
     assert run("claim", "Y = X @ W", "dW = X.T @ dY") == Ran(2, "unknown\n", "")
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pullback import render, second_order
+from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Derived, Report, derive_program
 from pullback.emit import numpy_source
 from pullback.errors import NameProblem
 from pullback.expression import Tensor
 from pullback.formula import gradient_program
+from pullback.later import Later
 from pullback.program import Program
 from pullback.reading import read_program
 from pullback.rewriting import Step
-from pullback.second_order import Differential
 from pullback.verify.results import check_derived
+
+if TYPE_CHECKING:
+    from pullback import second_order
+    from pullback.second_order import Differential
+else:
+    second_order = Later("pullback.second_order")
 
 Steps = Literal["all", "short", "none"]
 Shapes = Mapping[str, str | Sequence[str | int]]

@@ -1,4 +1,4 @@
-"""The command line: `pullback derive | claim | emit | show`.
+"""The command line: `pullback derive | claim | check | emit | show`.
 
 Exit codes: 0 right or done, 1 wrong, 2 unknown or bad input. argparse, because it is there: the time to
 start counts more here than what a larger library offers.
@@ -11,18 +11,23 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
 from pullback.api import Derivation, derive
-from pullback.catalogue import layer
-from pullback.claiming import claim
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
+from pullback.later import Later
 from pullback.limits import MAX_CHARACTERS, demand
 from pullback.reading import parse_shapes, parse_sizes
 from pullback.render.names import ascii_text
-from pullback.showing import ascii_page, listing, page
+
+if TYPE_CHECKING:
+    from pullback import catalogue, checking, claiming, showing
+else:
+    catalogue, checking, claiming, showing = (
+        Later(f"pullback.{name}") for name in ("catalogue", "checking", "claiming", "showing")
+    )
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 INTERRUPTED: Final = 130
@@ -34,7 +39,7 @@ class Answer(NamedTuple):
     """What a command prints, the same in ASCII for a terminal without the other signs, and its exit code."""
 
     text: str
-    plain: str
+    plain: str | Callable[[], str]
     code: int = RIGHT
 
 
@@ -77,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
     )
     judged.set_defaults(run=run_claim)
+    _check_command(commands)
     source = commands.add_parser("emit", help="the backward pass as source code")
     _program_options(source)
     source.add_argument("--target", default="numpy", metavar="numpy", help="default: numpy")
@@ -85,6 +91,23 @@ def parser() -> argparse.ArgumentParser:
     source.set_defaults(run=run_emit)
     _show_command(commands, forms)
     return top
+
+
+def _check_command(commands: Any) -> None:
+    checked = commands.add_parser(
+        "check", help="whether a hand-written backward is right: exit code 0 right, 1 wrong, 2 unknown"
+    )
+    checked.add_argument(
+        "reference", metavar="FILE.py::Name", help="an autograd.Function, a custom_vjp, or forward,backward"
+    )
+    checked.add_argument(
+        "--shapes", metavar='"x: N D"', help="random inputs; default: Name_inputs of the file"
+    )
+    checked.add_argument("--wrt", metavar="x,w", help="the inputs to differentiate by")
+    checked.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
+    )
+    checked.set_defaults(run=run_check)
 
 
 def _show_command(commands: Any, forms: Sequence[str]) -> None:
@@ -132,16 +155,27 @@ def run_derive(options: argparse.Namespace) -> Answer:
             shown = render.markdown(derived, report, formulas, steps=options.steps, sizes=sizes)
             return Answer(shown, ascii_text(shown))
     width = _width()
-    spelt = [
-        render.text(derived, report, formulas, steps=options.steps, sizes=sizes, width=width, ascii=ascii)
-        for ascii in ((True,) if options.ascii else (False, True))
-    ]
-    return Answer(spelt[0], spelt[-1])
+
+    def spelt(ascii: bool = True) -> str:
+        return render.text(
+            derived, report, formulas, steps=options.steps, sizes=sizes, width=width, ascii=ascii
+        )
+
+    return Answer(spelt(options.ascii), spelt)
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
     claims = claims_of(options.claims)
-    verdict = claim(read_text(options.program), claims, **_given(options))
+    verdict = claiming.claim(read_text(options.program), claims, **_given(options))
+    code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
+    shown = verdict.json() if options.format == "json" else verdict.explain()
+    return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
+
+
+def run_check(options: argparse.Namespace) -> Answer:
+    shapes = None if options.shapes is None else pairs(options.shapes, "--shapes", '"x: N D"')
+    obj, inputs = checking.loaded(options.reference, shapes)
+    verdict = checking.check(obj, inputs, shapes=shapes, wrt=_names(options.wrt))
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     shown = verdict.json() if options.format == "json" else verdict.explain()
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
@@ -156,13 +190,15 @@ def run_emit(options: argparse.Namespace) -> Answer:
 
 def run_show(options: argparse.Namespace) -> Answer:
     if options.name is None:
-        shown = listing(options.format)
+        shown = showing.listing(options.format)
     else:
-        shown = page(layer(options.name), options.format, steps=options.steps, width=_width())
+        shown = showing.page(
+            catalogue.layer(options.name), options.format, steps=options.steps, width=_width()
+        )
     if options.format == "json":
         shown = plain = f"{json.dumps(json.loads(shown), indent=2)}\n"
     elif options.format == "text" and options.name is not None:
-        plain = ascii_page(layer(options.name), steps=options.steps, width=_width())
+        plain = showing.ascii_page(catalogue.layer(options.name), steps=options.steps, width=_width())
     else:
         plain = ascii_text(shown)
     return Answer(plain if options.ascii else shown, plain)
@@ -273,12 +309,12 @@ def finish(options: argparse.Namespace, answer: Answer) -> int:
     return answer.code
 
 
-def say(text: str, plain: str) -> None:
+def say(text: str, plain: str | Callable[[], str]) -> None:
     """Print, in ASCII where the terminal cannot show the text; a reader who has left is no error."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        text = plain
+        text = plain() if callable(plain) else plain
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
