@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import pytest
 
-from pullback import cli
 from pullback.cli import claims_of, integer_tensors, main, pairs
 from pullback.errors import PullbackError
 from pullback.limits import MAX_CHARACTERS
