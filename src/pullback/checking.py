@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -180,3 +182,60 @@ def wanted(names: Sequence[str], args: Sequence[Any], wrt: Sequence[int | str] |
             "there is no array of floats to differentiate by", hint="arrays of float64 as inputs"
         )
     return found
+
+
+# ---- by name, for the command line -----------------------------------------------------------
+
+
+def loaded(reference: str, shapes: Mapping[str, str] | None = None) -> tuple[Any, Any]:
+    """The object and example inputs behind `FILE.py::Name` or `FILE.py::forward,backward`; the file is run.
+
+    The inputs are `Name_inputs` or `inputs` of the file (a sequence, a dictionary, or a function that returns one);
+    with `shapes` they are random arrays of float64 instead. Raises `PullbackError` where something is missing.
+    """
+    path, separator, name = reference.partition("::")
+    if not separator or not name or not path.endswith(".py"):
+        raise SyntaxProblem(
+            f"{reference} names no object of a file", hint="pullback check layers.py::LayerNorm"
+        )
+    if not os.path.isfile(path):
+        raise DomainProblem(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    names = [part.strip() for part in name.split(",")]
+    for part in names:
+        if not hasattr(module, part):
+            raise DomainProblem(f"{path} has no {part}")
+    found = [getattr(module, part) for part in names]
+    obj = found[0] if len(found) == 1 else tuple(found)
+    given = getattr(module, f"{names[0]}_inputs", getattr(module, "inputs", None))
+    if shapes is not None:
+        return obj, _arrays(obj, shapes)
+    if given is None:
+        raise DomainProblem(
+            f"{path} has no example of the inputs",
+            hint=f'{names[0]}_inputs = [...] in the file, or --shapes "x: N D"',
+        )
+    return obj, given() if callable(given) else given
+
+
+def _arrays(obj: Any, shapes: Mapping[str, str]) -> dict[str, Any]:
+    """Random arrays whose symbols are sizes that differ."""
+    sizes: dict[str, int] = {}
+    rng = np.random.default_rng(0)
+    made: dict[str, Any] = {}
+    for name, entry in shapes.items():
+        parts = entry.replace(",", " ").split()
+        shape = [int(p) if p.isdigit() else sizes.setdefault(p, 3 + len(sizes)) for p in parts]
+        made[name] = rng.normal(size=shape)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(obj, type):
+        return {name: torch.from_numpy(np.array(x)) for name, x in made.items()}
+    return made

@@ -1,0 +1,140 @@
+"""`check` as users meet it: words, data, code to paste, refusals, the command line, the assertion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pullback import PullbackError, check
+from pullback.cli import main
+from pullback.testing import assert_backward
+
+X, W = np.array([[1.0, 2.0], [3.0, 5.0], [0.5, 0.25]]), np.array([[1.0, -1.0, 2.0, 3.0], [0.5, 1.0, 4.0, 7.0]])
+
+
+def forward(x: Any, w: Any) -> Any:
+    return x @ w
+
+
+def backward(dout: Any, x: Any, w: Any) -> Any:
+    return dout @ w.T, x.T @ dout
+
+
+def doubled(dout: Any, x: Any, w: Any) -> Any:
+    return dout @ w.T, 2 * x.T @ dout
+
+
+FILE = """
+import numpy as np
+def forward(x, w): return x @ w
+def backward(dout, x, w): return dout @ w.T, x.T @ dout
+def doubled(dout, x, w): return dout @ w.T, 2 * x.T @ dout
+forward_inputs = [np.ones((2, 3)), np.ones((3, 4))]
+"""
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> str:
+    path = tmp_path / "layers.py"
+    path.write_text(FILE, "utf-8")
+    return str(path)
+
+
+def test_a_witness_is_the_smallest_and_the_pasted_code_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = check((forward, doubled), [X, W])
+    witness = verdict.witness
+    assert witness is not None
+    assert dict(witness.sizes) == {"N": 1, "D": 1, "M": 1}
+    assert witness.claimed == 2 * witness.true
+    assert "dx is right (exact)" in verdict.explain()
+    assert "dw is wrong" in verdict.explain()
+    code = verdict.verdicts[1].paste  # type: ignore[attr-defined]
+    exec(code, {"forward": forward, "doubled": doubled})
+    assert str(float(witness.claimed)).rstrip("0") in capsys.readouterr().out
+
+
+def test_the_verdict_as_data() -> None:
+    data = json.loads(check((forward, doubled), [X, W]).json())
+    assert data["ok"] is False
+    assert [(v["wrt"], v["ok"], v["kind"]) for v in data["verdicts"]] == [("x", True, None), ("w", False, "formula")]
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [({"wrt": [1]}, ["w"]), ({"wrt": ["w"]}, ["w"]), ({"wrt": [0, 1]}, ["x", "w"]), ({}, ["x", "w"])],
+)
+def test_the_inputs_that_are_asked_for(options: dict[str, Any], asked: list[str]) -> None:
+    def some(dout: Any, x: Any, w: Any) -> Any:
+        found = dict(zip("xw", backward(dout, x, w), strict=True))
+        return tuple(found[name] for name in asked)
+
+    verdict = check((forward, some), [X, W], **options)
+    assert verdict.ok is True
+    assert [v.wrt for v in verdict.verdicts] == asked
+
+
+def test_inputs_by_name_and_named_axes() -> None:
+    verdict = check((forward, backward), {"x": X, "w": W}, shapes={"x": "N D", "w": "D M"})
+    assert verdict.ok is True
+
+
+def test_axes_that_are_named_apart_are_varied_apart() -> None:
+    def square_only(dout: Any, x: Any, w: Any) -> Any:
+        return dout @ w.T, x.T @ dout * (1 if x.shape[0] == x.shape[1] else 2)
+
+    square = [np.ones((3, 3)), np.ones((3, 3))]
+    assert check((forward, square_only), square).ok is True
+    assert check((forward, square_only), square, shapes={"x": "N D", "w": "D M"}).ok is False
+
+
+@pytest.mark.parametrize(
+    ("obj", "inputs", "options", "message"),
+    [
+        (3, [X], {}, "is no pair"),
+        ((forward, backward), None, {}, "an example of the inputs"),
+        ((forward, backward), [X, W.T], {}, "on the example the forward raised"),
+        ((forward, backward), [1, 2], {}, "no array of floats"),
+        ((forward, backward), [X, W], {"wrt": ["q"]}, "q is no argument"),
+        ((forward, backward), [X, W], {"shapes": {"x": "N"}}, "has 2 axes"),
+        ((forward, backward), {"z": X}, {}, "z is no argument"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(obj: Any, inputs: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PullbackError, match=message):
+        check(obj, inputs, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "code", "said"),
+    [
+        ("forward,backward", [], 0, "dw is right"),
+        ("forward,doubled", [], 1, "dw is wrong"),
+        ("forward,backward", ["--shapes", "x: N D, w: D M"], 0, "dw is right"),
+        ("forward,doubled", ["--json"], 1, '"ok": false'),
+    ],
+)
+def test_the_command_line(
+    layers: str, capsys: pytest.CaptureFixture[str], name: str, more: list[str], code: int, said: str
+) -> None:
+    assert main(["check", f"{layers}::{name}", *more]) == code
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reference", ["layers.py", "no_such_file.py::f", "{layers}::nothing"])
+def test_bad_references(layers: str, capsys: pytest.CaptureFixture[str], reference: str) -> None:
+    assert main(["check", reference.format(layers=layers)]) == 2
+    assert "pullback: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("back", "fails"), [(backward, False), (doubled, True)])
+def test_the_assertion(back: Callable[..., Any], fails: bool) -> None:
+    if not fails:
+        assert assert_backward((forward, back), [X, W]).ok is True
+        return
+    with pytest.raises(AssertionError, match="dw is wrong"):
+        assert_backward((forward, back), [X, W])
