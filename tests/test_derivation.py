@@ -80,3 +80,9 @@ def test_the_jacobian_that_was_not_formed() -> None:
     (jacobian,) = derive("Y = X @ W", wrt=["W"]).derived.jacobians
     assert len(jacobian.shape) == 4
     assert jacobian.share is not None
+
+
+def test_a_step_reads_as_a_line() -> None:
+    lines = [str(step) for step in derive("Y = X @ W", wrt=["W"]).steps]
+    assert lines[0] == "definition: Y[n,m] = Σ_d X[n,d] W[d,m]"
+    assert lines[-2:] == ["matrix form: dW = X.T @ dY", "shape: (D×N)(N×M) = D×M"]

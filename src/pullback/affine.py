@@ -65,8 +65,9 @@ def _name(e: Expr) -> str:
 
 
 def expression(p: Polynomial) -> Expr:
-    """The expression that a polynomial stands for."""
-    return add(*(mul(num(c), *monomial) for monomial, c in p.items()))
+    """The expression that a polynomial stands for; what is added comes before what is taken away."""
+    ordered = sorted(p.items(), key=lambda item: item[1] < 0)
+    return add(*(mul(num(c), *monomial) for monomial, c in ordered))
 
 
 def difference(a: Expr, b: Expr) -> Polynomial:

@@ -13,6 +13,8 @@ from typing import Literal
 
 from pullback.errors import LimitProblem
 from pullback.expression import Definition, Equation, Expr, Tensor, children, rebuild
+from pullback.notation import show_equation
+from pullback.sizes import shape_text
 
 Status = Literal["unchecked", "exact", "numerical", "unknown"]
 
@@ -54,6 +56,10 @@ class ShapeLine:
     result: tuple[Expr, ...]
     target: str
 
+    def __str__(self) -> str:
+        factors = "".join(f"({shape_text(factor)})" for factor in self.factors)
+        return f"{factors} = {shape_text(self.result)}" if factors else shape_text(self.result)
+
 
 Line = Equation | MatrixLine | ShapeLine
 
@@ -67,6 +73,11 @@ class Step:
     after: Line
     note: str = ""
     status: Status = "unchecked"
+
+    def __str__(self) -> str:
+        """The rule and the line it led to, as one line of text."""
+        after = show_equation(self.after) if isinstance(self.after, Equation) else str(self.after)
+        return f"{self.rule}: {after}"
 
     def checked(self, status: Status) -> Step:
         return replace(self, status=status)
