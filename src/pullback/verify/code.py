@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.errors import DomainProblem
+from pullback.evaluator.residues import P
 from pullback.tracing.numbers import Undecided, Untraceable
 from pullback.tracing.passes import CodeProblem, Pass, is_float_array
 from pullback.verify.code_blackbox import probe_everywhere
@@ -26,7 +27,7 @@ from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, smal
 
 TRIALS: Final = 64  # at once, in the field
 RETRIES: Final = 24  # one by one, where the code compares numbers
-FIELD_BOUND: Final = 1e-12  # the probability that a wrong formula agreed at every point of the field
+MOST_DEGREE: Final = 2**16  # of the rational functions that a layer computes; the error bound rests on it
 
 
 def judge_code(
@@ -165,6 +166,8 @@ def _concluded(check: Check, position: int) -> CodeVerdict:
             *notes,
             "constants of the code are rounded: beyond ten digits the two sides are not compared",
         )
-    if found.field_points.get(position) and position not in found.field_differs:
-        return CodeVerdict(name, "", True, "exact", FIELD_BOUND, "", notes=notes, checked=checked)
+    points = found.field_points.get(position, 0)
+    if points and position not in found.field_differs:
+        bound = (MOST_DEGREE / P) ** points  # one agreeing point, for degrees up to MOST_DEGREE
+        return CodeVerdict(name, "", True, "exact", bound, "", notes=notes, checked=checked)
     return CodeVerdict(name, "", True, "numerical", 1.0, "", notes=notes, checked=f"{checked}, to 25 digits")
