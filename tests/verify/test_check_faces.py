@@ -14,7 +14,10 @@ from pullback import PullbackError, check
 from pullback.cli import main
 from pullback.testing import assert_backward
 
-X, W = np.array([[1.0, 2.0], [3.0, 5.0], [0.5, 0.25]]), np.array([[1.0, -1.0, 2.0, 3.0], [0.5, 1.0, 4.0, 7.0]])
+X, W = (
+    np.array([[1.0, 2.0], [3.0, 5.0], [0.5, 0.25]]),
+    np.array([[1.0, -1.0, 2.0, 3.0], [0.5, 1.0, 4.0, 7.0]]),
+)
 
 
 def forward(x: Any, w: Any) -> Any:
@@ -61,7 +64,10 @@ def test_a_witness_is_the_smallest_and_the_pasted_code_shows_it(capsys: pytest.C
 def test_the_verdict_as_data() -> None:
     data = json.loads(check((forward, doubled), [X, W]).json())
     assert data["ok"] is False
-    assert [(v["wrt"], v["ok"], v["kind"]) for v in data["verdicts"]] == [("x", True, None), ("w", False, "formula")]
+    assert [(v["wrt"], v["ok"], v["kind"]) for v in data["verdicts"]] == [
+        ("x", True, None),
+        ("w", False, "formula"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,9 @@ def test_axes_that_are_named_apart_are_varied_apart() -> None:
         ((forward, backward), {"z": X}, {}, "z is no argument"),
     ],
 )
-def test_what_cannot_be_checked_is_refused(obj: Any, inputs: Any, options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_checked_is_refused(
+    obj: Any, inputs: Any, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(PullbackError, match=message):
         check(obj, inputs, **options)
 
