@@ -122,7 +122,7 @@ def test_the_python_snippets_of_a_page_run_and_print_what_is_shown(page: Path) -
     told: list[str] = []
     for start, block in blocks(page.read_text("utf-8"), "python"):
         if ">>>" not in block:
-            exec(compile(block, f"{page.name}:{start}", "exec"), namespace)  # noqa: S102
+            exec(compile(block, f"{page.name}:{start}", "exec"), namespace)
             continue
         test = doctest.DocTestParser().get_doctest(block, namespace, page.name, str(page), start)
         runner.run(test, out=told.append, clear_globs=False)

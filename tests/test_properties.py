@@ -370,6 +370,6 @@ def test_statements_and_rank_are_as_asked() -> None:
 def test_a_program_to_paste_runs(capsys: pytest.CaptureFixture[str]) -> None:
     sample = random_program(4, statements=2)
     namespace: dict[str, Any] = {}
-    exec(reproduce(sample), namespace)  # noqa: S102  # the text is this test's own
+    exec(reproduce(sample), namespace)  # the text is this test's own
     assert namespace["derivation"].program.source.strip() == sample.source
     assert capsys.readouterr().out
