@@ -19,7 +19,7 @@ class NoMatrixForm(Exception):
     """The equation has no matrix form; it is shown in index form."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Form:
     """A tensor over `labels`, in the order that comes naturally."""
 
@@ -27,7 +27,7 @@ class Form:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Leaf(Form):
     """A named tensor. `axes` says which label each of its axes carries."""
 
@@ -37,7 +37,7 @@ class Leaf(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reshaped(Form):
     """A named tensor with an axis split in two: reshaped to `shape`, whose axes carry the labels."""
 
@@ -46,7 +46,7 @@ class Reshaped(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Laid(Form):
     """A child that is worked out on its own axes first, and laid out for broadcasting after."""
 
@@ -54,7 +54,7 @@ class Laid(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Cumulative(Form):
     """Σ_k [k <= j] child[k]: running sums along the label j; `reverse` for [k >= j]."""
 
@@ -64,7 +64,7 @@ class Cumulative(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scalar(Form):
     """A number, a size or an expression of sizes."""
 
@@ -72,7 +72,7 @@ class Scalar(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Map(Form):
     """A scalar function (or comparison, or power) of each element."""
 
@@ -81,7 +81,7 @@ class Map(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Times(Form):
     """An elementwise product with broadcasting: factors above and below the line."""
 
@@ -91,7 +91,7 @@ class Times(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plus(Form):
     """A sum with broadcasting; each term with its sign."""
 
@@ -99,7 +99,7 @@ class Plus(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reduce(Form):
     """`sum`, `mean`, `max`, … over the labels `over` of the child."""
 
@@ -109,7 +109,7 @@ class Reduce(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MatMul(Form):
     """Σ over `via` of left × right, with at most two non-batch labels on each side."""
 
@@ -119,14 +119,14 @@ class MatMul(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Outer(Form):
     left: Form
     right: Form
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace(Form):
     """Σ_i child[i,i] of a matrix product: `via` is the label that closes the ring."""
 
@@ -136,13 +136,13 @@ class Trace(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Einsum(Form):
     factors: tuple[Form, ...]
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Diagonal(Form):
     """The diagonal of a matrix, whose own labels are `inner`."""
 
@@ -151,7 +151,7 @@ class Diagonal(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DiagonalMatrix(Form):
     """A vector on the diagonal: child[i] [i = j]."""
 
@@ -159,7 +159,7 @@ class DiagonalMatrix(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Triangle(Form):
     """`tril` or `triu` of the child, with offset k; labels are (row, column)."""
 
@@ -170,13 +170,13 @@ class Triangle(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Eye(Form):
     pass
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OneHot(Form):
     """[t[n] = v]: labels are those of t, then v."""
 
@@ -185,7 +185,7 @@ class OneHot(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Take(Form):
     """One entry, or those an integer tensor names, along one axis of the child (whose labels are `inner`)."""
 
@@ -196,7 +196,7 @@ class Take(Form):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Operation(Form):
     """A tensor operator along `along` labels of its first argument (softmax: one; inv, det: a pair)."""
 
