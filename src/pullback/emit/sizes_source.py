@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pullback.affine import polynomial
-from pullback.expression import Expr, Num, Size, Tensor, sizes_in
+from pullback.expression import Expr, Size, Tensor
 from pullback.notation import code
 
 
@@ -76,22 +76,3 @@ def size_lines(needed: set[str], inputs: Sequence[Tensor]) -> list[str]:
 
 def shape_text(tensor: Tensor) -> str:
     return f"[{', '.join(code(extent) for extent in tensor.shape)}]"
-
-
-def concrete(extent: Expr, sizes: Mapping[str, int]) -> int | None:
-    """The value of a size expression without quotients, None where a size is not known."""
-    if not sizes_in(extent) <= set(sizes):
-        return None
-    total = 0
-    for monomial, c in polynomial(extent).items():
-        value = int(c)
-        for atom in monomial:
-            if not isinstance(atom, Size):
-                return None
-            value *= sizes[atom.name]
-        total += value
-    return total
-
-
-def is_number(e: Expr) -> bool:
-    return isinstance(e, Num)

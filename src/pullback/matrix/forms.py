@@ -127,16 +127,6 @@ class Outer(Form):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Trace(Form):
-    """Σ_i child[i,i] of a matrix product: `via` is the label that closes the ring."""
-
-    left: Form
-    right: Form
-    via: tuple[Index, Index]
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Einsum(Form):
     factors: tuple[Form, ...]
 

@@ -18,7 +18,6 @@ from pullback.expression import (
     Mul,
     Partial,
     Tensor,
-    free,
     mul,
     power,
     total,
@@ -26,7 +25,7 @@ from pullback.expression import (
 from pullback.notation import left_side, show
 from pullback.rewriting import Line, Rule, Step, final, run
 from pullback.rulebooks.algebra import COLLECT, POWERS, reuse, tidy
-from pullback.rulebooks.delta import COLLAPSE, DELTA, LOCAL, OPEN, SHIFT
+from pullback.rulebooks.delta import DELTA, LOCAL, OPEN, SHIFT
 from pullback.rulebooks.differentiation import ACCESS_RULE, differentiate
 
 # A shift settles one index by guards; it comes last, when nothing neater collapses the sums.
@@ -185,12 +184,3 @@ def settled(value: Expr) -> Expr:
 def simplest(value: Expr) -> Expr:
     """Like terms and powers gathered, deltas collapsed."""
     return tidy(final(settled(value), ALGEBRA))
-
-
-def is_collapsed(step: Step) -> bool:
-    return step.rule == COLLAPSE.name
-
-
-def unbound(e: Expr, target: tuple[Index, ...]) -> bool:
-    """Whether an index is left that neither the left side nor a sum binds."""
-    return not free(e) <= set(target)

@@ -118,10 +118,6 @@ def operands(definition: Definition) -> list[Tensor]:
     return [tensor for tensor in tensors(definition.body) if not tensor.is_integer]
 
 
-def depends(e: Expr, by: Tensor) -> bool:
-    return by in tensors(e)
-
-
 def target_indices(tensor: Tensor, avoid: set[str]) -> tuple[Index, ...]:
     """Indices i, j, k, l, … for the entry of `tensor` that is differentiated by; none is in `avoid`."""
     letters = [c for c in "ijklpqrstuvwabcefgh" if c not in avoid]
