@@ -248,6 +248,28 @@ def test_a_claim_is_judged(run: object, program: str, claims: list[str], code: i
     assert words in ran.out
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("H = A + A.T", "--hessian", "x,x"), 0, "H = A + A.T is right"),
+        (("A + A", "--hessian", "x"), 1, "only if A is symmetric"),
+        (("J = x @ (A + A.T)", "--jacobian", "x"), 0, "is right"),
+        (("tdx = (A + A.T) @ v", "--hvp", "x=v"), 0, "tdx = (A + A.T) @ v is right"),
+        (("tf = x @ (A + A.T) @ v", "--jvp", "x=v"), 0, "is right"),
+        (("dx = v", "--hvp", "x=v"), 2, "a claim says which tangent it is"),
+        (("tdx = v", "--hvp", "x"), 2, "no entry of --hvp"),
+        (("J = A", "J = x", "--jacobian", "x"), 2, "one Jacobian or Hessian is claimed at a time"),
+    ],
+)
+def test_a_claim_about_a_second_derivative(
+    run: object, options: tuple[str, ...], code: int, words: str
+) -> None:
+    assert callable(run)
+    ran = run("claim", "f = x @ A @ x", *options, "--shapes", "x: N, A: N N, v: N")
+    assert ran.code == code
+    assert words in ran.out + ran.err
+
+
 def test_a_verdict_as_json(run: object) -> None:
     assert callable(run)
     right, wrong = (

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pullback import claim as claimed
 from pullback import derive
 from pullback.errors import NameProblem, PullbackError
 from pullback.evaluator import Float64, Interpreter, PrimeField, directional, jacobian, random_inputs
@@ -107,8 +108,58 @@ def test_a_claim_of_another_shape_is_wrong() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     program = read_program("y = A @ x", shapes={"A": "M N", "x": "N"})
-    with pytest.raises(PullbackError):
+    with pytest.raises(PullbackError, match="no derivative of the kind laplacian"):
         claim_second_order(program, "laplacian", {"x": "A"})
+    with pytest.raises(PullbackError, match="did you mean hessian"):
+        claim_second_order(program, "hesian", {"x": "A"})
+
+
+QUADRATIC = ("f = x @ A @ x", {"x": "N", "A": "N N", "v": "N"})
+
+
+@pytest.mark.parametrize(
+    ("claims", "options", "shown"),
+    [
+        ({"x,x": "A + A.T"}, {}, "<Verdict H: right>"),
+        ({"x": "A + A.T"}, {"kind": "hessian"}, "<Verdict H: right>"),
+        ({"x,x": "A.T + A", "A,x": "A"}, {}, "<Verdict H: right, H: wrong>"),
+        ({"x": "(A + A.T) @ v"}, {"directions": {"x": "v"}}, "<Verdict tdx: right>"),
+        ({"tdx": "(A + A.T) @ v"}, {"kind": "hvp", "directions": {"x": "v"}}, "<Verdict tdx: right>"),
+        ({"x": "x @ (A + A.T)"}, {"kind": "jacobian"}, "<Verdict J: right>"),
+        ({"f": "x @ (A + A.T) @ v"}, {"kind": "jvp", "directions": {"x": "v"}}, "<Verdict tf: right>"),
+        ({"x": "(A + A.T) @ x"}, {"kind": "gradient"}, "<Verdict dx: right>"),
+    ],
+)
+def test_claims_of_every_kind(claims: dict[str, str], options: dict[str, Any], shown: str) -> None:
+    assert repr(claimed(QUADRATIC[0], claims, QUADRATIC[1], **options)) == shown
+
+
+def test_a_wrong_second_derivative_is_explained_in_its_own_name() -> None:
+    verdict = claimed(QUADRATIC[0], {"x,x": "H = 2 * A"}, QUADRATIC[1])
+    first, *rest = verdict.explain().splitlines()
+    assert first == "H = 2 * A is wrong."
+    assert "  right: H = A + A.T" in rest
+    assert any(line.startswith("    H[") and "the claim gives" in line for line in rest)
+    assert verdict.mend is not None and verdict.verdicts[0].condition == "A is symmetric"
+    assert '"target": "H"' in verdict.json() and '"wrt": "x,x"' in verdict.json()
+
+
+@pytest.mark.parametrize(
+    ("claims", "options", "message"),
+    [
+        ({"x": "A"}, {"kind": "hvp"}, "a hvp needs a direction"),
+        ({"A": "A"}, {"directions": {"x": "v"}}, "A has no hvp here"),
+        ({"x,q": "A"}, {}, "q is not an input"),
+        (
+            {"x": "A"},
+            {"directions": {"x": "w"}},
+            "w is not an input of the program, and so holds no direction",
+        ),
+    ],
+)
+def test_claims_about_what_is_not_there(claims: dict[str, str], options: Any, message: str) -> None:
+    with pytest.raises(PullbackError, match=message):
+        claimed(QUADRATIC[0], claims, QUADRATIC[1], **options)
 
 
 # ---- against the evaluator, and against each other ------------------------------------------------

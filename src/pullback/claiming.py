@@ -11,6 +11,7 @@ from pullback.reading import read_program
 from pullback.verify.claims import ClaimVerdict, judge
 from pullback.verify.explaining import explained, to_json
 from pullback.verify.mend import Edit
+from pullback.verify.second_order import claim_second_order
 from pullback.verify.setting import Setting
 from pullback.verify.witness import Witness
 
@@ -59,7 +60,7 @@ class Verdict:
 
     def __repr__(self) -> str:
         words = {True: "right", False: "wrong", None: "unknown"}
-        return f"<Verdict {', '.join(f'd{v.wrt}: {words[v.ok]}' for v in self.verdicts)}>"
+        return f"<Verdict {', '.join(f'{v.name}: {words[v.ok]}' for v in self.verdicts)}>"
 
 
 def claim(
@@ -70,8 +71,15 @@ def claim(
     integers: Mapping[str, Any] | None = None,
     assume: Mapping[str, str] | None = None,
     ranges: Mapping[str, str] | None = None,
+    kind: str | None = None,
+    directions: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Whether claimed gradients are right: proved exactly, or refuted by a counterexample.
+
+    With `kind` "jacobian", "hessian", "jvp" or "hvp" the claims are about these, as `Derivation.jacobian` and
+    its like define them. Their keys: `x` of a Jacobian, `x,x2` of a Hessian, the output of a JVP, and for a
+    Hessian-vector product the input. `directions`, `{"x": "v"}`, names the inputs that hold the directions.
+    A key `x,x2` alone says that it is a Hessian, and directions that it is a Hessian-vector product.
 
     program, shapes, integers, assume, ranges: as for `derive`. claims: input -> an expression, or a program
     whose last line is an expression or `dW = …` / `dW[i,j] = …`; it may read the inputs, the program's
@@ -88,8 +96,21 @@ def claim(
         x = [1]
         dx[0] is 2, the claim gives 1 (indices count from 0)
       mend:  x  →  2 * x   (the factor 2)
+    >>> claim("f = x @ A @ x", {"x,x": "A + A.T"}, {"x": "N", "A": "N N"})
+    <Verdict H: right>
     """
     if not claims:
         raise SyntaxProblem("there is no claim", hint='{"W": "X.T @ dY"}')
-    setting = Setting(read_program(program, shapes=shapes, integers=integers, assume=assume, ranges=ranges))
+    read = read_program(program, shapes=shapes, integers=integers, assume=assume, ranges=ranges)
+    kind = kind or _kind(claims, directions)
+    if kind != "gradient":
+        return Verdict(claim_second_order(read, kind, claims, directions))
+    setting = Setting(read)
     return Verdict(tuple(judge(setting, key, text) for key, text in claims.items()))
+
+
+def _kind(claims: Mapping[str, str], directions: Mapping[str, str] | None) -> str:
+    """What the claims are about, where only their keys and the directions say it."""
+    if directions:
+        return "hvp"
+    return "hessian" if any("," in key for key in claims) else "gradient"

@@ -32,6 +32,7 @@ else:
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 INTERRUPTED: Final = 130
 MAX_SIZE: Final = 10**9  # of one axis given with --sizes
+KINDS_OF_CLAIM: Final = {"d": ("gradient", '"dW = X.T @ dY"'), "t": ("tangent", '"tdx = (A + A.T) @ v"')}
 NARROWEST, USUAL, WIDEST = 60, 100, 120
 
 
@@ -78,6 +79,11 @@ def parser() -> argparse.ArgumentParser:
     )
     _program_options(judged)
     judged.add_argument("claims", nargs="+", metavar="CLAIM", help='such as "dW = X.T @ dY"')
+    kind = judged.add_mutually_exclusive_group()
+    kind.add_argument("--jacobian", metavar="X", help="the claim is the Jacobian of the output by X")
+    kind.add_argument("--hessian", metavar="X,W", help="the claim is the Hessian by X and W, or by X twice")
+    kind.add_argument("--jvp", metavar="X=V", help="the claim is the output's derivative along V")
+    kind.add_argument("--hvp", metavar="X=V", help='the claims are Hessian-vector products, "tdX = …"')
     judged.add_argument(
         "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
     )
@@ -165,8 +171,8 @@ def run_derive(options: argparse.Namespace) -> Answer:
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
-    claims = claims_of(options.claims)
-    verdict = claiming.claim(read_text(options.program), claims, **_given(options))
+    claims, kind = claims_of_kind(options)
+    verdict = claiming.claim(read_text(options.program), claims, **kind, **_given(options))
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     shown = verdict.json() if options.format == "json" else verdict.explain()
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
@@ -225,18 +231,37 @@ def read_text(program: str) -> str:
     return text
 
 
-def claims_of(claims: Sequence[str]) -> dict[str, str]:
-    """Input -> claim, by the gradient that the last line of each claim defines."""
+def claims_of(claims: Sequence[str], letter: str = "d") -> dict[str, str]:
+    """Input -> claim, by the gradient `dX` that the last line of each claim defines, or the tangent `tX`."""
     found: dict[str, str] = {}
     for text in claims:
         lines = [line for line in re.split(r"[;\n]", text) if line.strip()]
-        target = re.match(r"\s*d([^\W\d]\w*)\s*(?:\[[^\]]*\])?\s*=(?!=)", lines[-1]) if lines else None
+        target = (
+            re.match(rf"\s*{letter}([^\W\d]\w*)\s*(?:\[[^\]]*\])?\s*=(?!=)", lines[-1]) if lines else None
+        )
         if target is None:
-            raise SyntaxProblem("a claim says which gradient it is", hint='"dW = X.T @ dY"', source=text)
+            what, example = KINDS_OF_CLAIM[letter]
+            raise SyntaxProblem(f"a claim says which {what} it is", hint=example, source=text)
         if target[1] in found:
-            raise NameProblem(f"d{target[1]} is claimed twice")
+            raise NameProblem(f"{letter}{target[1]} is claimed twice")
         found[target[1]] = text
     return found
+
+
+def claims_of_kind(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, Any]]:
+    """The claims by their keys, and what says of which kind they are."""
+    by_key = options.jacobian or options.hessian
+    if by_key is None and not options.jvp and not options.hvp:
+        return claims_of(options.claims), {}
+    if by_key is not None:
+        if len(options.claims) > 1:
+            raise SyntaxProblem("one Jacobian or Hessian is claimed at a time", hint='"J = A" --jacobian x')
+        kind = "jacobian" if options.jacobian else "hessian"
+        return {by_key: options.claims[0]}, {"kind": kind}
+    along = options.jvp or options.hvp
+    directions = pairs(along.replace("=", ":"), "--jvp" if options.jvp else "--hvp", '"x=v"')
+    kinds = {"kind": "jvp" if options.jvp else "hvp", "directions": directions}
+    return {f"t{name}": text for name, text in claims_of(options.claims, "t").items()}, kinds
 
 
 def pairs(text: str, option: str, example: str) -> dict[str, str]:

@@ -40,6 +40,12 @@ class ClaimVerdict:
     mend: Edit | None = None
     condition: str = ""  # under which a wrong claim is right
     notes: tuple[str, ...] = ()
+    target: str = ""  # what is claimed where that is no gradient: J, H, tY, tdX
+
+    @property
+    def name(self) -> str:
+        """The name of what is claimed: `dW`, or that of another derivative."""
+        return self.target or f"d{self.wrt}"
 
 
 def split_claim(text: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ def explained(verdict: CodeVerdict) -> str:
             f"  right: {line}" if k == 0 else f"         {line}" for k, line in enumerate(verdict.right)
         ]
     if verdict.witness is not None:
-        spoken = [f"  {line}" for line in witness_lines(verdict.wrt, verdict.witness)]
+        spoken = [f"  {line}" for line in witness_lines(f"d{verdict.wrt}", verdict.witness)]
         lines += [line.replace("the claim gives", "the backward gives") for line in spoken]
     if verdict.paste and verdict.ok is False:
         lines += ["  to see it:", *(f"    {line}" for line in verdict.paste.splitlines())]

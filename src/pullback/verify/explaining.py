@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from pullback.verify.claims import ClaimVerdict
 from pullback.verify.witness import Number, Witness, number_text
 
+TARGET: Final = "[^\\W\\d]\\w*"  # of a claim that may use a name of the author's choice
 WIDEST: Final = 60  # characters of an input that are still shown
 
 
@@ -23,7 +25,7 @@ def explained(verdict: ClaimVerdict) -> str:
         lines.append(f"  right: {first}")
         lines += [f"         {line}" for line in rest]
     if verdict.witness is not None:
-        lines += [f"  {line}" for line in witness_lines(verdict.wrt, verdict.witness)]
+        lines += [f"  {line}" for line in witness_lines(verdict.name, verdict.witness)]
     if verdict.mend is not None:
         lines.append(f"  mend:  {verdict.mend}")
     lines += [f"  note:  {note}" for note in verdict.notes]
@@ -34,9 +36,9 @@ def _shown(verdict: ClaimVerdict) -> str:
     """The claim as one line, its target in front."""
     written = (line.split("#")[0].strip() for line in verdict.claim.replace(";", "\n").splitlines())
     lines = [line for line in written if line]
-    target = f"d{verdict.wrt}"
+    target = verdict.name
     last = lines[-1] if lines else ""
-    own = last.startswith(target) and last[len(target) :].lstrip()[:1] in ("=", "[") and "=" in last
+    own = re.match(rf"({TARGET if verdict.target else target})\s*(\[[^\]]*\]\s*)?=(?!=)", last)
     return "; ".join([*lines[:-1], last if own else f"{target} = {last}"])
 
 
@@ -67,7 +69,7 @@ def witness_lines(name: str, witness: Witness) -> list[str]:
     for tensor, value in witness.inputs.items():
         text = nested_text(value)
         lines.append(f"  {tensor} = {text}" if len(text) <= WIDEST else f"  {tensor} = {text[:WIDEST]}…")
-    spot = f"d{name}[{','.join(map(str, witness.entry))}]" if witness.entry else f"d{name}"
+    spot = f"{name}[{','.join(map(str, witness.entry))}]" if witness.entry else name
     counted = " (indices count from 0)" if witness.entry else ""
     assert witness.claimed is not None
     assert witness.true is not None
@@ -80,8 +82,8 @@ def witness_lines(name: str, witness: Witness) -> list[str]:
 def _shapes(name: str, witness: Witness) -> str:
     true = _shape(witness.true_shape)
     if witness.claimed_shape is None:
-        return f"d{name} is {true}, the claim has no value"
-    return f"d{name} is {true}, the claim gives {_shape(witness.claimed_shape)}"
+        return f"{name} is {true}, the claim has no value"
+    return f"{name} is {true}, the claim gives {_shape(witness.claimed_shape)}"
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -102,6 +104,7 @@ def as_data(verdict: ClaimVerdict) -> dict[str, Any]:
     """One verdict as a dictionary that JSON can hold; exact fractions are texts such as "1/3"."""
     return {
         "wrt": verdict.wrt,
+        "target": verdict.name,
         "claim": verdict.claim,
         "ok": verdict.ok,
         "status": verdict.status,

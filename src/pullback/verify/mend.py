@@ -201,11 +201,12 @@ class Search:
     @cached_property
     def _line_indices(self) -> list[list[str]]:
         known = {*self.setting.known, *self.setting.program.sizes, *self.known.own}
+        target = self.setting.target(self.wrt)
         result = []
         for statement in self.statements:
             calls = {id(n.func) for n in ast.walk(statement) if isinstance(n, ast.Call)}
             names = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and id(n) not in calls]
-            result.append([n for n in dict.fromkeys(names) if n not in known and n != f"d{self.wrt.name}"])
+            result.append([n for n in dict.fromkeys(names) if n not in known and n != target])
         return result
 
     # ---- the decision

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.derivation import Report
-from pullback.errors import InternalProblem, SyntaxProblem
+from pullback.errors import InternalProblem, NameProblem, SyntaxProblem, nearest
 from pullback.evaluator import Checker, Float64, Interpreter, Outcome, random_inputs
 from pullback.evaluator.decision import Decision
 from pullback.evaluator.degree import degrees
@@ -42,6 +42,13 @@ from pullback.verify.setting import Lines, Setting
 CENTRAL_TOLERANCE: Final = 1e-4  # of central differences of exact first derivatives, relative
 SMALLEST_SCALE: Final = 1e-5
 STEP: Final = 1e-3
+KINDS: Final = ("jacobian", "hessian", "jvp", "hvp")
+KIND_WORDS: Final = {
+    "jacobian": "the Jacobian",
+    "hessian": "the Hessian",
+    "jvp": "the tangent",
+    "hvp": "the Hessian-vector product",
+}
 _TARGET: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*(?:\[[^\]]*\])?\s*=(?!=)")
 
 
@@ -132,6 +139,12 @@ class ForwardSetting(Setting):
         """The tensor that holds the derivative with this key."""
         return next(result.tensor for result in self.forwarded.results if result.key == key)
 
+    def target(self, wrt: Tensor) -> str:
+        return wrt.name
+
+    def expected(self, wrt: Tensor, shape: str) -> str:
+        return f"{KIND_WORDS[self.forwarded.kind]} {wrt} is {shape}"
+
     def read_below(self, wrt: Tensor, text: str, made: Mapping[str, Tensor]) -> Lines:
         """The last lines of a claim; the last is an expression, or defines a name of the author's choice."""
         last = [line for line in re.split(r"[;\n]", text) if line.strip()][-1]
@@ -178,13 +191,24 @@ def forwarded_by(
         case "jacobian":
             return [derive_jacobian(program, key) for key in keys]
         case "hessian":
-            pairs = [key.split(",") if "," in key else [key, key] for key in keys]
-            return [derive_hessian(program, a.strip(), b.strip()) for a, b in pairs]
+            return [derive_hessian(program, *pair(key)) for key in keys]
+        case "jvp" | "hvp" if not directions:
+            raise SyntaxProblem(
+                f"a {kind} needs a direction", hint="directions={'x': 'v'}: the input v holds it"
+            )
         case "jvp":
             return [derive_jvp(program, directions or {})]
         case "hvp":
             return [derive_hvp(program, directions or {})]
-    raise SyntaxProblem(f"there is no derivative of the kind {kind}", hint="jacobian, hessian, jvp or hvp")
+    close = nearest(kind, KINDS)
+    hint = f"did you mean {close}?" if close else f"one of gradient, {', '.join(KINDS)}"
+    raise SyntaxProblem(f"there is no derivative of the kind {kind}", hint=hint)
+
+
+def pair(key: str) -> tuple[str, str]:
+    """The two inputs of a Hessian from its key, `x,x2`, or `x` for both."""
+    first, comma, second = (part.strip() for part in key.partition(","))
+    return first, (second if comma else first)
 
 
 def claim_second_order(
@@ -193,6 +217,7 @@ def claim_second_order(
     """The verdict on each claim: `{"x,x": "2 * A"}` for a Hessian, `{"x": …}` for the other kinds.
 
     A claim is an expression, or lines of which the last is one, or defines a name of the author's choice.
+    The key of a JVP is the output.
     Raises `PullbackError` for a claim that is no text of the language, or reads unknown names.
 
     >>> read = __import__("pullback.reading", fromlist=["read_program"]).read_program
@@ -200,16 +225,26 @@ def claim_second_order(
     >>> [verdict.ok for verdict in claim_second_order(program, "hessian", {"x,x": "A + A.T"})]
     [True]
     """
+    derived = forwarded_by(program, kind, list(claims), directions)
+    settings = [ForwardSetting(forwarded) for forwarded in derived]
     verdicts = []
-    for forwarded in forwarded_by(program, kind, list(claims), directions):
-        setting = ForwardSetting(forwarded)
-        for result in forwarded.results:
-            key = result.key if result.key in claims else result.key.split(",")[0]
-            if kind == "jvp":
-                key = next(iter(claims))
-            if key in claims:
-                verdicts.append(replace(judge(setting, result.key, claims[key]), wrt=key))
+    for k, (key, text) in enumerate(claims.items()):
+        setting = settings[min(k, len(settings) - 1)]
+        result = _result(setting.forwarded, key)
+        verdict = judge(setting, result.key, text)
+        verdicts.append(replace(verdict, wrt=key, target=result.tensor.name))
     return tuple(verdicts)
+
+
+def _result(forwarded: Forwarded, key: str) -> Result:
+    """The result that a key asks for, by its input or by the name of the tensor that holds it."""
+    if forwarded.kind in ("jacobian", "hessian"):
+        return forwarded.results[0]
+    found = next((r for r in forwarded.results if key in (r.key, r.tensor.name)), None)
+    if found is None:
+        names = ", ".join(result.key for result in forwarded.results)
+        raise NameProblem(f"{key} has no {forwarded.kind} here", hint=f"there is one of {names}")
+    return found
 
 
 # ---- results -------------------------------------------------------------------------------------

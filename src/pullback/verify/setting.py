@@ -52,13 +52,21 @@ class Setting:
             f"{key} is not an input of the program", hint=hint + (f"; did you mean {close}?" if close else "")
         )
 
+    def target(self, wrt: Tensor) -> str:
+        """The name of what a claim defines: the gradient `dW`."""
+        return f"d{wrt.name}"
+
+    def expected(self, wrt: Tensor, shape: str) -> str:
+        """What is claimed and its shape, in words."""
+        return f"{wrt} is {shape}, and so is its gradient"
+
     def read(self, wrt: Tensor, text: str) -> Lines:
         """The lines of a claim. Its last line defines the gradient, or is a bare expression."""
         return self.read_below(wrt, text, {})
 
     def read_below(self, wrt: Tensor, text: str, made: Mapping[str, Tensor]) -> Lines:
         """The last lines of a claim; `made` are tensors of lines above, which have been read already."""
-        target = Tensor(f"d{wrt.name}", wrt.shape)
+        target = Tensor(self.target(wrt), wrt.shape)
         lines = read_lines(
             text,
             {**self.known, **made},
@@ -74,7 +82,7 @@ class Setting:
 
     def read_above(self, wrt: Tensor, text: str) -> Lines:
         """The first lines of a claim, of which the last may be a bare expression of any shape."""
-        targets = {f"d{wrt.name}": Tensor(f"d{wrt.name}", wrt.shape)}
+        targets = {self.target(wrt): Tensor(self.target(wrt), wrt.shape)}
         sizes, ranges = self.program.sizes, self.program.ranges
         return read_lines(text, self.known, sizes=sizes, ranges=ranges, targets=targets, reserved=self.hidden)
 

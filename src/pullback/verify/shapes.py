@@ -54,8 +54,7 @@ def misfit(setting: Setting, wrt: Tensor, text: str, error: PullbackError) -> Mi
     if shape is None:
         return Misfit(error.message, None, _clash(error.message))
     claim = ast.unparse(value) if value is not None else text
-    reason = f"{wrt} is {_words(wrt.shape)}, and so is its gradient; {claim} is {_words(shape)}"
-    return Misfit(reason, shape)
+    return Misfit(f"{setting.expected(wrt, _words(wrt.shape))}; {claim} is {_words(shape)}", shape)
 
 
 def _clash(message: str) -> tuple[Expr, Expr] | None:

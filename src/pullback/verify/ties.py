@@ -70,7 +70,8 @@ def tie_note(
             return False, ""
         if not example:
             entry = tuple(int(i) for i in np.argwhere(differs[draw])[0])
-            spot = f"d{wrt.name}[{','.join(map(str, entry))}]" if entry else f"d{wrt.name}"
+            target = setting.target(wrt)
+            spot = f"{target}[{','.join(map(str, entry))}]" if entry else target
             both = (_plain(float(claimed[draw][entry])), _plain(float(true[draw][entry])))
             example = f"{spot} is {both[0]} where the declared convention gives {both[1]}"
     return True, example

@@ -42,7 +42,8 @@ class Known:
 
     @cached_property
     def _shapes(self) -> dict[str, Tensor]:
-        return {**self.setting.known, **{n: t for n, t in self.own.items() if n != f"d{self.wrt.name}"}}
+        target = self.setting.target(self.wrt)
+        return {**self.setting.known, **{n: t for n, t in self.own.items() if n != target}}
 
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(
