@@ -28,7 +28,7 @@ from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
-from pullback.rulebooks.symmetry import mirrors, with_symmetry
+from pullback.rulebooks.symmetry import mirrors, with_fact, with_symmetry
 from pullback.stabilising import norms, stabilise
 
 
@@ -130,7 +130,11 @@ class BackwardPass:
         """Hand the gradient of what is defined on to what it is defined by."""
         tensor = definition.tensor
         if tensor is not self.program.output:
-            self.raw.append(self._settled(tensor))
+            made = self._settled(tensor)
+            if mirrors(made.indices, made.body):
+                self.gradients[tensor] = with_fact(made.tensor, "symmetric")
+                made = Definition(self.gradients[tensor], made.indices, made.body)
+            self.raw.append(made)
         at = Access(self.gradients[tensor], definition.indices) if tensor in self.gradients else None
         for operand in operands(definition):
             if operand not in self.reached:

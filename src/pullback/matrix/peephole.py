@@ -123,6 +123,8 @@ def _added(left: ast.expr, plus: bool, right: ast.expr) -> ast.expr:
     if a < 0 < b:
         # A sum starts with a term that is added, where there is one.
         return binary(_scaled(b, y), "-", _scaled(-a, x))
+    if a == b and isinstance(x, ast.Attribute) and y is not None and ast.dump(x.value) == ast.dump(y):
+        x, y = y, x  # M + M.T, in the order in which it is written
     return binary(_scaled(a, x), "+" if b > 0 else "-", _scaled(abs(b), y))
 
 

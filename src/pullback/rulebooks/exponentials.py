@@ -29,7 +29,7 @@ from pullback.expression import (
     substitute,
 )
 from pullback.rulebooks.algebra import key
-from pullback.rulebooks.reuse import unify
+from pullback.rulebooks.reuse import unifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +179,8 @@ def placed(pattern: Expr, target: Expr, bound: tuple[Index, ...]) -> dict[Index,
     """What each bound index stands for where the pattern becomes the target."""
     # The target may hold the same indices, so the pattern's get names that nobody else has.
     own = {index: Index(f"{index.name}'", index.extent) for index in bound}
-    place: dict[Index, Expr] = {}
-    if not unify(substitute(pattern, own), target, list(own.values()), place) or len(place) != len(bound):
+    place = next(unifications(substitute(pattern, own), target, list(own.values()), {}), None)
+    if place is None or len(place) != len(bound):
         return None
     return {index: place[own[index]] for index in bound}
 

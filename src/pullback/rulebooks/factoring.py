@@ -9,6 +9,7 @@ from itertools import permutations
 
 from pullback.affine import same
 from pullback.expression import (
+    Access,
     Expr,
     Index,
     Mul,
@@ -16,6 +17,7 @@ from pullback.expression import (
     Sum,
     add,
     free,
+    is_symmetric,
     mul,
     power,
     substitute,
@@ -174,7 +176,7 @@ def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[E
         if not all(same(i.extent, j.extent) for i, j in zip(order, right.indices, strict=True)):
             continue
         body = _renamed(right, order)
-        mine, other = list(_factors(left.body)), list(_factors(body))
+        mine, other = ([_ordered(factor) for factor in _factors(e)] for e in (left.body, body))
         shared = []
         for factor in list(mine):
             if factor in other:
@@ -185,6 +187,13 @@ def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[E
             if best is None or len(shared) > len(best[0]):
                 best = (shared, mine, other)
     return best
+
+
+def _ordered(factor: Expr) -> Expr:
+    """S[j,i] = S[i,j], for a symmetric matrix: one order for both."""
+    if isinstance(factor, Access) and is_symmetric(factor.tensor):
+        return Access(factor.tensor, tuple(sorted(factor.slots, key=key)))
+    return factor
 
 
 def _labels(factors: Sequence[Expr]) -> frozenset[Index]:

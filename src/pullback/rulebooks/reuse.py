@@ -92,37 +92,40 @@ def _worth(pattern: Pattern) -> bool:
     return set(pattern.variables) <= set().union(*(free(base) for base in powers))
 
 
-def unify(pattern: Expr, target: Expr, variables: Sequence[Index], bound: dict[Index, Expr]) -> bool:
-    """Whether `target` is `pattern` with the variables replaced; fills in what each stands for."""
-    if isinstance(pattern, Index) and pattern in variables:
-        if pattern in bound:
-            return bound[pattern] is target
-        bound[pattern] = target
-        return True
-    if pattern is target:
-        own = [index for index in free(pattern) if index in variables]
-        if any(bound.get(index, index) is not index for index in own):
-            return False
-        bound.update((index, index) for index in own)
-        return True
-    if type(pattern) is not type(target):
-        return False
-    below, other = children(pattern), children(target)
-    if not below or len(below) != len(other):
-        return False
-    if isinstance(pattern, Sum) or rebuild(pattern, other) is not target:
-        return False
-    before = dict(bound)
-    if all(unify(a, b, variables, bound) for a, b in zip(below, other, strict=True)):
-        return True
-    bound.clear()
-    bound.update(before)
-    if isinstance(pattern, Access) and is_symmetric(pattern.tensor):
-        return all(unify(a, b, variables, bound) for a, b in zip(below, other[::-1], strict=True))
-    return False
-
-
 Match = dict[Index, Expr]
+
+
+def unifications(pattern: Expr, target: Expr, variables: Sequence[Index], bound: Match) -> Iterator[Match]:
+    """Every way in which `target` is `pattern` with the variables replaced: what each stands for.
+
+    The entries S[i,j] and S[j,i] of a symmetric matrix are one, so that either order may be meant.
+    """
+    if isinstance(pattern, Index) and pattern in variables:
+        if bound.get(pattern, target) is target:
+            yield {**bound, pattern: target}
+        return
+    mirrored = isinstance(pattern, Access) and is_symmetric(pattern.tensor)
+    if pattern is target and not mirrored:
+        own = [index for index in free(pattern) if index in variables]
+        if all(bound.get(index, index) is index for index in own):
+            yield {**bound, **{index: index for index in own}}
+        return
+    below, other = children(pattern), children(target)
+    if type(pattern) is not type(target) or not below or len(below) != len(other):
+        return
+    if isinstance(pattern, Sum) or rebuild(pattern, other) is not target:
+        return
+    for order in (other, other[::-1]) if mirrored else (other,):
+        yield from _together(list(zip(below, order, strict=True)), variables, bound)
+
+
+def _together(pairs: list[tuple[Expr, Expr]], variables: Sequence[Index], bound: Match) -> Iterator[Match]:
+    """The unifications of several pairs at once."""
+    if not pairs:
+        yield bound
+        return
+    for found in unifications(*pairs[0], variables, bound):
+        yield from _together(pairs[1:], variables, found)
 
 
 def _matches(bases: list[Expr], term: Term, pattern: Pattern, found: Match) -> Iterator[Match]:
@@ -135,8 +138,7 @@ def _matches(bases: list[Expr], term: Term, pattern: Pattern, found: Match) -> I
     for start, have in term.powers.items():
         if not _covers(have, want):
             continue
-        trial = dict(found)
-        if unify(first, start, pattern.variables, trial):
+        for trial in unifications(first, start, pattern.variables, found):
             yield from _matches(rest, term, pattern, trial)
 
 
@@ -192,11 +194,9 @@ def _reuse_power(term: Term, pattern: Pattern, base: Expr) -> Term | None:
     n = pattern.term.powers[base]
     indices = pattern.definition.indices
     for start, exponent in term.powers.items():
-        found: Match = {}
-        if not unify(base, start, indices, found):
-            continue
+        found = next(unifications(base, start, indices, {}), None)
         k = exponent / n
-        if len(found) != len(indices) or k.denominator != 1 or abs(k) > 4:
+        if found is None or len(found) != len(indices) or k.denominator != 1 or abs(k) > 4:
             continue
         powers = {b: e for b, e in term.powers.items() if b is not start}
         access = substitute(pattern.access, found)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace as changed
 
 from pullback.affine import same
 from pullback.expression import (
     Access,
+    Bracket,
     Definition,
     Element,
     Expr,
     Index,
     Tensor,
+    bracket,
+    free,
     is_symmetric,
     replace,
     substitute,
 )
 from pullback.program import Program
 from pullback.rulebooks.algebra import key
+from pullback.rulebooks.normal import Term, TooManyTerms, expand
+from pullback.rulebooks.reuse import unifications
 
 
 def with_symmetry(program: Program) -> Program:
@@ -28,10 +34,15 @@ def with_symmetry(program: Program) -> Program:
         body = _renewed(definition.body, renewed)
         tensor = definition.tensor
         if not is_symmetric(tensor) and mirrors(definition.indices, body):
-            renewed[tensor] = Tensor(tensor.name, tensor.shape, tensor.values, tensor.facts | {"symmetric"})
+            renewed[tensor] = with_fact(tensor, "symmetric")
         new = renewed.get(tensor, tensor)
         definitions.append(Definition(new, definition.indices, body, definition.source, definition.place))
     return changed(program, definitions=tuple(definitions)) if renewed else program
+
+
+def with_fact(tensor: Tensor, fact: str) -> Tensor:
+    """The tensor, with one more fact known of it."""
+    return Tensor(tensor.name, tensor.shape, tensor.values, tensor.facts | {fact})
 
 
 def _renewed(e: Expr, renewed: dict[Tensor, Tensor]) -> Expr:
@@ -44,7 +55,7 @@ def _renewed(e: Expr, renewed: dict[Tensor, Tensor]) -> Expr:
 
 
 def mirrors(indices: tuple[Index, ...], body: Expr) -> bool:
-    """Whether f(i, j) = f(j, i), as far as the order of factors and the names of bound indices go.
+    """Whether f(i, j) = f(j, i), as far as the laws of sums and products show it.
 
     The inverse of a symmetric matrix is symmetric: an element of `inv` is mirrored by its argument.
     """
@@ -54,4 +65,58 @@ def mirrors(indices: tuple[Index, ...], body: Expr) -> bool:
         inverse = body.operator == "inv" and set(body.at) == set(indices)
         return inverse and mirrors(body.binders[0][:2], body.bodies[0])
     i, j = indices
-    return key(body) == key(substitute(body, {i: j, j: i}))
+    if not {i, j} <= free(body):
+        return False
+    other = substitute(body, {i: j, j: i})
+    return key(body) == key(other) or _same_terms(body, other)
+
+
+def _same_terms(a: Expr, b: Expr) -> bool:
+    """Whether two expressions have the same terms, whatever the order of factors and the names of bound indices."""
+    try:
+        left, right = ([_on_diagonal(term) for term in expand(e, lambda _: False)] for e in (a, b))
+    except TooManyTerms:
+        return False
+    for term in left:
+        found = next((other for other in right if _same_term(term, other)), None)
+        if found is None:
+            return False
+        right.remove(found)
+    return not right
+
+
+def _on_diagonal(term: Term) -> Term:
+    """f(i) [i = j] = f(j) [i = j], for indices that no sum binds: the one whose name comes first stands."""
+    for base in term.powers:
+        match base:
+            case Bracket("==", Index() as i, Index() as j) if not {i, j} & set(term.bound):
+                low, high = sorted((i, j), key=lambda index: index.name)
+                powers = {
+                    substitute(factor, {high: low}): n
+                    for factor, n in term.powers.items()
+                    if factor is not base
+                }
+                return Term(
+                    term.coefficient, {**powers, bracket("==", low, high): term.powers[base]}, term.bound
+                )
+    return term
+
+
+def _same_term(a: Term, b: Term) -> bool:
+    if a.coefficient != b.coefficient or len(a.bound) != len(b.bound) or len(a.powers) != len(b.powers):
+        return False
+    return any(True for _ in _pairings(list(a.powers), a, b, {}, ()))
+
+
+def _pairings(
+    bases: list[Expr], a: Term, b: Term, found: dict[Index, Expr], used: tuple[Expr, ...]
+) -> Iterator[dict[Index, Expr]]:
+    """Every way to lay each factor of `a` on one of its own in `b`, a bound index on a bound one."""
+    if not bases:
+        if len(set(found.values())) == len(found) and all(index in b.bound for index in found.values()):
+            yield found
+        return
+    for base, n in b.powers.items():
+        if base not in used and n == a.powers[bases[0]]:
+            for trial in unifications(bases[0], base, a.bound, found):
+                yield from _pairings(bases[1:], a, b, trial, (*used, base))
