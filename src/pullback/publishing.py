@@ -85,6 +85,10 @@ class Publisher:
         self.constants: dict[str, Fraction | None] = {}
         self._costs = Costs()
         self.roots = self._roots(wanted)
+        self.readers: dict[str, set[str]] = {}
+        for reader in raw:
+            for tensor in tensors(reader.body):
+                self.readers.setdefault(tensor.name, set()).add(reader.tensor.name)
         self._checker: Checker | None = None
         self._considered: set[str] = set()  # what the candidates at hand differ in
 
@@ -122,17 +126,16 @@ class Publisher:
         choices = [light, *([n for n in light if n != kept] for kept in light), []]
         choices += [[*light, name] for name in heavy]
         found = {plain.body: plain}
-        seen: set[tuple[str, ...]] = set()
+        seen: set[Expr] = set()
+        expanded: set[object] = set()
         for chosen in choices:
-            if tuple(sorted(chosen)) in seen:
-                continue
-            seen.add(tuple(sorted(chosen)))
             # As it came out, a gradient still shows what it shares with others; published, it is short.
             for source in (self.raw, self.known):
                 written = self._written(definition.body, chosen, source)
-                if sum(1 for _ in walk(written)) > MAX_NODES:
+                if written in seen or sum(1 for _ in walk(written)) > MAX_NODES:
                     continue
-                for candidate in self._forms(definition, written, tuple(chosen)):
+                seen.add(written)
+                for candidate in self._forms(written, tuple(chosen), expanded):
                     found.setdefault(candidate.body, candidate)
         if any(isinstance(j.extent, Num) and j.extent is not ONE for j in definition.indices):
             ranked = sorted(found.values(), key=lambda c: self._score(definition, c))
@@ -178,8 +181,8 @@ class Publisher:
                 made = self.known.get(tensor.name)
                 if made is None or tensor.name in found or isinstance(made.body, Element):
                     continue
-                if contracts(body, tensor) and (not tensors(made.body) or is_product(made.body)):
-                    continue  # a constant or a product is kept by name in a product, which it would take apart
+                if contracts(body, tensor) and is_whole(made.body):
+                    continue
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
                     stack += [made.body, self.raw[tensor.name].body]
@@ -206,7 +209,8 @@ class Publisher:
 
         return replace(body, change) if names else body
 
-    def _forms(self, definition: Definition, written: Expr, inlined: tuple[str, ...]) -> list[Candidate]:
+    def _forms(self, written: Expr, inlined: tuple[str, ...], seen: set[object]) -> list[Candidate]:
+        """The ways to write what is written out; `seen` are sums of terms that were tried before."""
         e = tidy(settled(written))
         start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
         found = [Candidate(e, inlined, (start,))]
@@ -216,6 +220,10 @@ class Publisher:
             except TooManyTerms:
                 continue
             alive, notes = self._alive(terms)
+            known = tuple((term.coefficient, frozenset(term.powers.items()), term.bound) for term in alive)
+            if known in seen:
+                continue
+            seen.add(known)
             fewer = _sum(alive)
             dead = ("dead terms", fewer, "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
             again = [reused(term, self.shelf) for term in alive]
@@ -304,16 +312,32 @@ class Publisher:
             seen.add(tensor.name)
             cost = self._costs.of(made)
             flops += cost[0]
-            length += (cost[1] + 3) // (2 if len(self.roots.get(tensor.name, ())) > 1 else 1)
+            length += (cost[1] + 3) // (2 if self._is_shared(tensor.name, own, candidate) else 1)
             stack += tensors(made.body)
         for name in candidate.inlined:
-            if name not in seen and len(self.roots.get(name, ())) > 1:
+            if name not in seen and self._is_shared(name, own, candidate):
                 flops += self._costs.of(self.known[name])[0] // 2
         return flops, length
+
+    def _is_shared(self, name: str, reader: Definition, candidate: Candidate) -> bool:
+        """Whether several wanted gradients read it, and by other ways than through this one."""
+        through = {reader.tensor.name, *candidate.inlined}
+        return len(self.roots.get(name, ())) > 1 and not self.readers[name] <= through
 
 
 def is_product(e: Expr) -> bool:
     return any(isinstance(node, Sum) for node in walk(e))
+
+
+def is_whole(e: Expr) -> bool:
+    """Whether a product with the value would take it apart: a constant, a product, or blocks side by side."""
+    return not tensors(e) or is_product(e) or all(_is_block(t) for t in getattr(e, "terms", (e,)))
+
+
+def _is_block(term: Expr) -> bool:
+    """Whether a bracket of indices alone says where the term stands."""
+    factors = term.factors if isinstance(term, Mul) else (term,)
+    return any(isinstance(f, Bracket) and not tensors(f) for f in factors)
 
 
 def contracts(e: Expr, tensor: Tensor) -> bool:

@@ -63,9 +63,23 @@ def _merged(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
         joined = add(mul(c, p), a)
         parts: dict[Expr, Expr] = {Call("floordiv", (joined, c)): p, Call("mod", (joined, c)): a}
         inner = exchange(substitute(body, {h: joined}), parts)
+        blocks = _blocks(tuple(a if index is h else index for index in indices), inner, p, a)
+        if blocks is not None:
+            return blocks
         split = tuple(i for index in indices for i in ((p, a) if index is h else (index,)))
         return function("reshape", whole(split, inner), shape_of(indices))
     return None
+
+
+def _blocks(indices: tuple[Index, ...], body: Expr, p: Index, a: Index) -> ast.expr | None:
+    """Σ of terms with [p = 0], [p = 1], …, where p numbers the blocks of an axis: the blocks, side by side."""
+    if not isinstance(body, Add) or not isinstance(p.extent, Num) or p.extent.value > MOST_STACKED:
+        return None
+    slices = _slices(body, p)
+    if slices is None:
+        return None
+    parts = [whole(indices, part) for part in slices]
+    return function("concatenate", sequence(parts), axis=constant(indices.index(a)))
 
 
 def _stacked(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:

@@ -99,6 +99,9 @@ def _reshape(arguments: Arguments) -> Value:
         if rest is None:
             raise arguments.shape_problem("the size that -1 stands for is not determined", "write it out")
         shape[open_axes[0]] = rest
+    if x.contracts and any(len(old) != len(new) for old, new in _groups(x.shape, shape)):
+        # A product keeps the axes that it was computed on, so that its gradient is one product too.
+        x = arguments.context.introduce(x)
     return reshaped(x, shape)
 
 

@@ -1,0 +1,59 @@
+"""The form that a person would publish: whole gradient programs, as they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pullback.api import derive
+
+LSTM = """A = reshape(x @ Wx + h @ Wh + b, [N, 4, H])
+i = sigmoid(take(A, 0, axis=1))
+f = sigmoid(take(A, 1, axis=1))
+o = sigmoid(take(A, 2, axis=1))
+g = tanh(take(A, 3, axis=1))
+Y = f * c + i * g"""
+
+BLOCKS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
+    (
+        LSTM,
+        {"x": "N D", "h": "N H", "c": "N H", "Wx": "D 4*H", "Wh": "H 4*H", "b": "4*H"},
+        "Wx",
+        [
+            "dZ = concatenate([dY * g * i * (1 - i), dY * c * f * (1 - f), zeros([N, H]), dY * i * (1 - g ** 2)],"
+            " axis=1)",
+            "dWx = x.T @ dZ",
+        ],
+    ),
+    (
+        "Q = reshape(X @ W, [N, 2, H]); Y = tanh(take(Q, 0, axis=1)) * take(Q, 1, axis=1)",
+        {"X": "N D", "W": "D 2*H"},
+        "X",
+        [
+            "dZ = concatenate([dY * (take(Q, 1, axis=1) - tanh(take(Q, 0, axis=1)) * Y),"
+            " dY * tanh(take(Q, 0, axis=1))], axis=1)",
+            "dX = dZ @ W.T",
+        ],
+    ),
+    (
+        "Z = X @ W; Y = reshape(tanh(Z), [N, H, P])",
+        {"X": "N D", "W": "D H*P"},
+        "W",
+        ["dW = X.T @ reshape(dY * (1 - Y ** 2), [N, H * P])"],
+    ),
+]
+
+
+def lines(program: str, shapes: dict[str, str], wrt: str, **facts: Any) -> list[str]:
+    derivation = derive(program, shapes, **facts)
+    assert derivation.report.unknown == 0
+    return list(derivation.gradients[wrt].lines)
+
+
+@pytest.mark.parametrize(("program", "shapes", "wrt", "expected"), BLOCKS)
+def test_blocks_of_an_axis_stand_side_by_side(
+    program: str, shapes: dict[str, str], wrt: str, expected: list[str]
+) -> None:
+    assert lines(program, shapes, wrt) == list(expected)
