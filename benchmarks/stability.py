@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pullback import derive
 from pullback.emit import run_source
-from pullback.emit.spelling import HELPERS, NEEDS
+from pullback.emit.numpy_spelling import HELPERS, NEEDS
 
 POINTS: Final = 8_000
 mp = mpmath.mp.clone()

@@ -12,7 +12,7 @@ import pytest
 from pullback import derive
 from pullback.api import Derivation
 from pullback.emit import run_source
-from pullback.emit.spelling import HELPERS
+from pullback.emit.numpy_spelling import HELPERS
 from pullback.notation import show_equation
 from pullback.reading import read_program
 from pullback.stabilising import stabilise

@@ -1,4 +1,4 @@
-"""Index notation in NumPy: every factor gathered over its own indices, one einsum for a term."""
+"""Index notation in array words: every factor gathered over its own indices, one einsum for a term."""
 
 from __future__ import annotations
 
@@ -29,32 +29,34 @@ from pullback.expression import (
 )
 from pullback.notation import code, decimal, left_side, show
 
-NAMES = {"abs": "np.abs", "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where"}
-HELPED = {"sigmoid", "softplus", "relu", "erf", "gelu"}
+Assignment = tuple[str, str]  # a name, and an expression in neutral words
 
 
 class IndexWriter:
-    """Writes one definition in index notation as lines of NumPy."""
+    """Writes one definition in index notation as assignments in the words that a `Speller` reads."""
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.grids: dict[str, Index] = {}
-        self.helpers: set[str] = set()
 
-    def lines(self) -> list[str]:
+    @property
+    def comment(self) -> str:
+        """The line as mathematics."""
+        return f"{show(left_side(self.definition))} = {show(self.definition.body)}"
+
+    def lines(self) -> list[Assignment]:
+        """The ranges of the indices that stand as values, then the line itself."""
         left = self.definition.indices
         body = self.definition.body
         terms = body.terms if isinstance(body, Add) else (body,)
         texts = [self._term(term, left) for term in terms]
         value = " + ".join(texts)
         name = self.definition.tensor.name
-        comment = f"# {show(left_side(self.definition))} = {show(body)}"
-        grids = [f"{_grid(i)} = np.arange({_size(i.extent)})" for i in self.grids.values()]
-        shape = ", ".join(_size(i.extent) for i in left) + ("," if len(left) == 1 else "")
+        grids = [(_grid(i), f"arange({_size(i.extent)})") for i in self.grids.values()]
         missing = set(left) - free(body)
         if missing:
-            value = f"np.broadcast_to({value}, ({shape})).copy()"
-        return [comment, *grids, f"{name} = {value}"]
+            value = f"broadcast({value}, [{', '.join(_size(i.extent) for i in left)}])"
+        return [*grids, (name, value)]
 
     def _term(self, term: Expr, over: Sequence[Index]) -> str:
         """A term as an array over the left side's indices, a size of 1 where it does not depend on one."""
@@ -94,8 +96,7 @@ class IndexWriter:
             inputs.append("".join(letters[index] for index in indices))
             arrays.append(self._value(factor, indices))
         spec = f"{','.join(inputs)}->{''.join(letters[index] for index in kept)}"
-        optimize = ", optimize=True" if len(factors) > 2 else ""
-        return f'np.einsum("{spec}", {", ".join(arrays)}{optimize})'
+        return f'einsum("{spec}", {", ".join(arrays)})'
 
     # -- values as arrays over given indices ----------------------------------------------------
 
@@ -106,7 +107,7 @@ class IndexWriter:
                 text = decimal(value) or f"({value.numerator} / {value.denominator})"
                 return f"({text})" if value < 0 else text
             case Const("pi"):
-                return "np.pi"
+                return "pi"
             case Size(name):
                 return name
             case Index():
@@ -120,8 +121,7 @@ class IndexWriter:
             case Pow(base, exponent):
                 return self._power(base, exponent, over)
             case Bracket(relation, left, right):
-                inside = f"({self._value(left, over)} {relation} {self._value(right, over)})"
-                return inside if not free(e) else f"{inside}.astype(dtype)"
+                return f"({self._value(left, over)} {relation} {self._value(right, over)})"
             case Element():
                 return self._operator(e, over)
             case Call("floordiv", (a, b)):
@@ -129,17 +129,11 @@ class IndexWriter:
             case Call("mod", (a, b)):
                 return f"({self._value(a, over)} % {self._value(b, over)})"
             case Call(name, arguments):
-                if name in HELPED:
-                    self.helpers.add(name)
-                spelled = name if name in HELPED else NAMES.get(name, f"np.{name}")
-                return f"{spelled}({', '.join(self._value(a, over) for a in arguments)})"
-        raise PullbackError(f"{show(e)} has no NumPy code in index notation")
+                return f"{name}({', '.join(self._value(a, over) for a in arguments)})"
+        raise PullbackError(f"{show(e)} has no code in index notation")
 
     def _operator(self, e: Element, over: tuple[Index, ...]) -> str:
-        text, helper = operator_text(e, over, self._value)
-        if helper is not None:
-            self.helpers.add(helper)
-        return text
+        return operator_text(e, over, self._value)
 
     def _power(self, base: Expr, exponent: Expr, over: tuple[Index, ...]) -> str:
         inner = self._value(base, over)
@@ -147,7 +141,7 @@ class IndexWriter:
             case Num(n) if n == -1:
                 return f"(1 / {inner})"
             case Num(n) if n.denominator == 2 and n.numerator == 1:
-                return f"np.sqrt({inner})"
+                return f"sqrt({inner})"
             case Num(n) if n < 0:
                 return f"(1 / {self._power(base, Num(-n), over)})"
         return f"{inner} ** {self._value(exponent, over)}"
@@ -167,7 +161,7 @@ class IndexWriter:
         for slot, size in zip(e.slots, e.tensor.shape, strict=True):
             text = self._value(slot, over)
             if not within(slot, size):
-                text = f"np.clip({text}, 0, {_size(add(size, MINUS_ONE))})"
+                text = f"clip({text}, {_size(add(size, MINUS_ONE))})"
             slots.append(text)
         return f"{e.tensor.name}[{', '.join(slots)}]"
 
@@ -177,7 +171,7 @@ class IndexWriter:
         text = e.tensor.name
         if wanted != slots:
             order = ", ".join(str(slots.index(index)) for index in wanted)
-            text = f"{text}.T" if len(slots) == 2 else f"{text}.transpose({order})"
+            text = f"{text}.T" if len(slots) == 2 else f"transpose({text}, [{order}])"
         if tuple(wanted) == over:
             return text
         first = next((k for k, index in enumerate(over) if index in slots), 0)

@@ -1,189 +1,230 @@
-"""The language's functions in NumPy's spelling."""
+"""Spelling: an expression of the language, or of the few array words beside it, in a target's own words.
+
+A line of code is first written in neutral words: the language's functions, and `arange`, `clip` and
+`broadcast` for index notation. A `Speller` walks it once, knows of every part whether it is a Python number,
+an integer array, a mask or a real array, and puts the target's words in its place.
+"""
 
 from __future__ import annotations
 
 import ast
-from typing import Final
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, Literal, NamedTuple
 
-# Functions that are one call of NumPy with the same arguments.
-SAME: Final = {
-    "exp": "exp", "log": "log", "log1p": "log1p", "expm1": "expm1", "logaddexp": "logaddexp", "sqrt": "sqrt",
-    "tanh": "tanh", "sin": "sin", "cos": "cos",
-    "abs": "abs", "sign": "sign", "maximum": "maximum", "minimum": "minimum", "where": "where",
-    "outer": "outer", "diag": "diag", "trace": "trace", "tril": "tril", "triu": "triu", "kron": "kron",
-    "cumsum": "cumsum", "take": "take", "sum": "sum", "mean": "mean", "max": "max", "min": "min",
-    "prod": "prod", "reshape": "reshape", "transpose": "transpose", "concatenate": "concatenate",
-    "einsum": "einsum",
+from pullback.errors import InternalProblem
+
+Kind = Literal["number", "integer", "mask", "real"]
+KEPT: Final = ("take", "reshape", "transpose", "broadcast", "clip", "abs", "tril", "triu", "diag")
+FILLED: Final = ("eye", "ones", "zeros", "onehot")
+# Functions of one number that Python's `math` has.
+MATH: Final = ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "erf")
+# Words of Python and of the modules that are imported: a tensor of that name gets an underscore.
+RESERVED: Final = {
+    "math", "np", "jnp", "jax", "torch", "ctx", "Any", "Tensor", "Array", "NDArray", "dtype", "residuals", "inputs",
+    "output", "saved", "partial", "float", "int", "tuple",
 }  # fmt: skip
-LINALG: Final = {"inv": "inv", "det": "det", "solve": "solve", "cholesky": "cholesky"}
-METHODS: Final = ("sum", "mean", "max", "min", "prod", "reshape", "transpose", "cumsum")
-
-# Functions that NumPy lacks, written out where they are used.
-HELPERS: Final = {
-    "sigmoid": '''
-def sigmoid(x):
-    """1 / (1 + exp(-x)), without overflow."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
-''',
-    "softplus": '''
-def softplus(x):
-    """log(1 + exp(x)), without overflow."""
-    return np.logaddexp(0, x)
-''',
-    "relu": '''
-def relu(x):
-    """max(x, 0)."""
-    return np.maximum(x, 0)
-''',
-    "erf": '''
-def erf(x):
-    """The error function, entry by entry."""
-    return np.vectorize(math.erf, otypes=[float])(x).astype(np.asarray(x).dtype)
-''',
-    "gelu": '''
-def gelu(x):
-    """x * Φ(x), with the exact normal distribution function."""
-    tail = np.vectorize(math.erfc, otypes=[float])(-x / math.sqrt(2))
-    return x * tail.astype(np.asarray(x).dtype) / 2
-''',
-    "softmax": '''
-def softmax(x, axis=-1):
-    """exp(x) / Σ exp(x) along an axis, without overflow."""
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-''',
-    "logsumexp": '''
-def logsumexp(x, axis=None, keepdims=False):
-    """log(Σ exp(x)) along an axis, without overflow; the largest are counted, so that small ones show."""
-    m = x.max(axis=axis, keepdims=True)
-    top = (x == m).sum(axis=axis, keepdims=True, dtype=x.dtype)
-    e = np.where(x == m, 0, np.exp(x - np.where(np.isfinite(m), m, 0)))
-    y = m + (np.log(top) + np.log1p(e.sum(axis=axis, keepdims=True) / top))
-    return y if keepdims else np.squeeze(y, axis=axis)
-''',
-    "log_softmax": '''
-def log_softmax(x, axis=-1):
-    """x - log(Σ exp(x)) along an axis, without overflow."""
-    x = x - x.max(axis=axis, keepdims=True)
-    return x - logsumexp(x, axis=axis, keepdims=True)
-''',
-    "weighted_softmax": '''
-def weighted_softmax(x, w, axis=-1):
-    """w * exp(x) / Σ w * exp(x) along an axis, without overflow."""
-    m = np.where(w != 0, x, -np.inf).max(axis=axis, keepdims=True)
-    e = w * np.exp(np.where(w != 0, x - m, -np.inf))
-    return e / e.sum(axis=axis, keepdims=True)
-''',
-    "weighted_logsumexp": '''
-def weighted_logsumexp(x, w, axis=None):
-    """log(Σ w * exp(x)) along an axis, without overflow."""
-    m = np.where(w != 0, x, -np.inf).max(axis=axis, keepdims=True)
-    e = w * np.exp(np.where(w != 0, x - m, -np.inf))
-    return np.squeeze(m + np.log(e.sum(axis=axis, keepdims=True)), axis=axis)
-''',
-    "norm": '''
-def norm(x, axis=None, keepdims=False):
-    """sqrt(Σ x²) along an axis; the squares neither overflow nor vanish."""
-    m = np.abs(x).max(axis=axis, keepdims=True, initial=0)
-    m = np.where(m > 0, m, 1)
-    y = m * np.sqrt(((x / m) ** 2).sum(axis=axis, keepdims=True))
-    return y if keepdims else np.squeeze(y, axis=axis)
-''',
-    "logdet": '''
-def logdet(x):
-    """log |det x|."""
-    return np.linalg.slogdet(x)[1]
-''',
-}
-NEEDS: Final = {"log_softmax": ("logsumexp",)}
 
 
-def np_call(name: str, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:
-    return ast.Call(attribute(name), list(arguments), [ast.keyword(k, v) for k, v in keywords.items()])
+class Spelt(NamedTuple):
+    """A piece in the target's words, and what it holds."""
+
+    tree: ast.expr
+    kind: Kind
 
 
-def attribute(dotted: str) -> ast.expr:
-    """`np.name`, with dots in the name."""
-    node: ast.expr = ast.Name("np", ast.Load())
-    for part in dotted.split("."):
+class Speller(ABC):
+    """Spells the lines of one function in one target's words.
+
+    `like` is the name of what new arrays take their type from; `kinds` says what names hold (real arrays where
+    it says nothing); `names` are those that the code calls otherwise. `helpers` collects the functions that have to be
+    written out beside it.
+    """
+
+    names_of_target: ClassVar[Mapping[str, str]]  # functions that are one call with the same arguments
+    helpers_of_target: ClassVar[Mapping[str, str]]  # functions that the target lacks, written out
+    needs: ClassVar[Mapping[str, Sequence[str]]] = {}  # the helpers that a helper calls
+    casts_integers: ClassVar[bool] = True  # an integer array and a Python number would make the default type
+
+    def __init__(
+        self, like: str, kinds: Mapping[str, Kind] | None = None, names: Mapping[str, str] | None = None
+    ) -> None:
+        self.like = like
+        self.kinds: dict[str, Kind] = dict(kinds or {})
+        self.names = dict(names or {})
+        self.helpers: set[str] = set()
+        self._integral = 0  # how many subscripts or comparisons of integers stand around
+
+    # -- lines ------------------------------------------------------------------------------
+
+    def line(self, target: str, text: str) -> str:
+        """`target = text` in the target's words; from then on the name is known to hold what it holds."""
+        spelt = self.spell(ast.parse(text, mode="eval").body)
+        if spelt.kind == "mask":
+            spelt = Spelt(self.number(spelt), "real")
+        self.kinds[target] = spelt.kind
+        return f"{self.name(target)} = {unparsed(spelt.tree)}"
+
+    def name(self, name: str) -> str:
+        """What the code calls a tensor, a size or a grid."""
+        return self.names.get(name, f"{name}_" if name in RESERVED else name)
+
+    def called(self) -> list[str]:
+        """The helpers that the lines call, with those that these call, in an order that defines before use."""
+        every = {*self.helpers, *(other for name in self.helpers for other in self.needs.get(name, ()))}
+        return [name for name in self.helpers_of_target if name in every]
+
+    # -- expressions ------------------------------------------------------------------------
+
+    def spell(self, node: ast.expr) -> Spelt:
+        match node:
+            case ast.Constant():
+                return Spelt(node, "number")
+            case ast.Name("pi"):
+                return Spelt(self.pi(), "number")
+            case ast.Name(name):
+                return Spelt(ast.Name(self.name(name), ast.Load()), self.kinds.get(name, "real"))
+            case ast.BinOp():
+                return self._binary(node)
+            case ast.UnaryOp(op, operand):
+                inner = self.spell(operand)
+                kind: Kind = "real" if inner.kind == "mask" else inner.kind
+                return Spelt(ast.UnaryOp(op, self.number(inner)), kind)
+            case ast.Compare():
+                return self._comparison(node)
+            case ast.Attribute(value, "T"):
+                inner = self.spell(value)
+                return Spelt(self.transposed(inner.tree), inner.kind)
+            case ast.Subscript(value, places):
+                inner = self.spell(value)
+                return Spelt(ast.Subscript(inner.tree, self._places(places), ast.Load()), inner.kind)
+            case ast.List(items) | ast.Tuple(items):
+                spelt = [self.spell(item) for item in items]
+                new = [self.real(item) if item.kind != "number" else item.tree for item in spelt]
+                return Spelt(type(node)(new, ast.Load()), "number")
+            case ast.Call(ast.Name(name), arguments, keywords):
+                return self._call(name, arguments, keywords)
+        raise InternalProblem(f"no target has words for {ast.unparse(node)}")
+
+    def _binary(self, node: ast.BinOp) -> Spelt:
+        left, right = self.spell(node.left), self.spell(node.right)
+        kinds = {left.kind, right.kind}
+        divides = isinstance(node.op, ast.Div | ast.Pow)
+        if kinds == {"number"}:
+            return Spelt(ast.BinOp(left.tree, node.op, right.tree), "number")
+        if isinstance(node.op, ast.FloorDiv | ast.Mod) or (self._integral and not divides):
+            kind: Kind = "real" if "real" in kinds else "integer"
+            return Spelt(ast.BinOp(self.number(left), node.op, self.number(right)), kind)
+        if isinstance(node.op, ast.Mult) and kinds == {"mask", "real"}:
+            return Spelt(ast.BinOp(left.tree, node.op, right.tree), "real")
+        if isinstance(node.op, ast.Mult) and kinds == {"mask"}:
+            return Spelt(ast.BinOp(self.number(left), node.op, right.tree), "real")
+        if kinds == {"integer", "real"} and not isinstance(node.op, ast.MatMult):
+            return Spelt(ast.BinOp(left.tree, node.op, right.tree), "real")
+        return Spelt(ast.BinOp(self.real(left), node.op, self.real(right)), "real")
+
+    def _comparison(self, node: ast.Compare) -> Spelt:
+        sides = [self.spell(node.left), self.spell(node.comparators[0])]
+        kind: Kind = "number" if all(side.kind == "number" for side in sides) else "mask"
+        left, right = (self.number(side) for side in sides)
+        return Spelt(ast.Compare(left, node.ops, [right]), kind)
+
+    def _places(self, places: ast.expr) -> ast.expr:
+        """What stands in a subscript: integers stay integers there."""
+        self._integral += 1
+        if isinstance(places, ast.Tuple):
+            result: ast.expr = ast.Tuple([self._place(item) for item in places.elts], ast.Load())
+        else:
+            result = self._place(places)
+        self._integral -= 1
+        return result
+
+    def _place(self, item: ast.expr) -> ast.expr:
+        return item if isinstance(item, ast.Slice) else self.spell(item).tree
+
+    def number(self, spelt: Spelt) -> ast.expr:
+        """The piece as numbers: a mask is cast."""
+        return self.cast(spelt.tree) if spelt.kind == "mask" else spelt.tree
+
+    def real(self, spelt: Spelt) -> ast.expr:
+        """The piece as real numbers: a mask is cast, and an integer array where the target asks for it."""
+        if spelt.kind == "integer" and self.casts_integers:
+            return self.cast(spelt.tree)
+        return self.number(spelt)
+
+    def _call(self, name: str, nodes: Sequence[ast.expr], keywords: Sequence[ast.keyword]) -> Spelt:
+        integral = name in ("arange", "clip", *FILLED)
+        self._integral += integral
+        arguments = [self.spell(node) for node in nodes]
+        self._integral -= integral
+        options = {k.arg: self.spell(k.value).tree for k in keywords if k.arg is not None}
+        numbers = all(argument.kind == "number" for argument in arguments)
+        if name in MATH and numbers:
+            return Spelt(module(f"math.{name}", *(a.tree for a in arguments)), "number")
+        if name in ("abs", "maximum", "minimum") and numbers:
+            own = {"abs": "abs", "maximum": "max", "minimum": "min"}[name]
+            return Spelt(call(own, *(a.tree for a in arguments)), "number")
+        kind: Kind = "real"
+        if name == "arange" or (name in KEPT and arguments[0].kind == "integer"):
+            kind = "integer"
+        return Spelt(self.call(name, arguments, options), kind)
+
+    # -- what a target says -----------------------------------------------------------------
+
+    @abstractmethod
+    def pi(self) -> ast.expr: ...
+
+    @abstractmethod
+    def cast(self, tree: ast.expr) -> ast.expr:
+        """An array of masks or integers as one of the floating type."""
+
+    @abstractmethod
+    def call(self, name: str, arguments: list[Spelt], options: dict[str, ast.expr]) -> ast.expr:
+        """A function of the language, applied."""
+
+    def transposed(self, tree: ast.expr) -> ast.expr:
+        return ast.Attribute(tree, "T", ast.Load())
+
+    def helper(self, name: str, arguments: Sequence[ast.expr], options: Mapping[str, ast.expr]) -> ast.expr:
+        """A call of a function that is written out beside the code."""
+        if name not in self.helpers_of_target:
+            raise InternalProblem(f"no target has a word for {name}")
+        self.helpers.add(name)
+        return call(name, *arguments, **options)
+
+
+# ---- building code ---------------------------------------------------------------------------
+
+
+def unparsed(tree: ast.expr) -> str:
+    return ast.unparse(ast.fix_missing_locations(tree)).replace("'", '"')
+
+
+def dotted(text: str) -> ast.expr:
+    """`a.b.c` as syntax."""
+    first, *rest = text.split(".")
+    node: ast.expr = ast.Name(first, ast.Load())
+    for part in rest:
         node = ast.Attribute(node, part, ast.Load())
     return node
 
 
-class ToNumpy(ast.NodeTransformer):
-    """Rewrites an expression of the language into NumPy. `helpers` collects what has to be written out."""
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype  # the name of a variable that holds the floating type
-        self.helpers: set[str] = set()
-        self.uses_dtype = False
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return attribute("pi") if node.id == "pi" else node
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        node.left, node.right = self.visit(node.left), self.visit(node.right)
-        if isinstance(node.op, ast.Add | ast.Sub | ast.Div | ast.MatMult):
-            # NumPy subtracts no booleans, and adds them as "or".
-            node.left, node.right = self._number(node.left), self._number(node.right)
-        elif isinstance(node.op, ast.Mult) and _is_mask(node.left) and _is_mask(node.right):
-            node.left = self._number(node.left)
-        return node
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        node.operand = self._number(self.visit(node.operand))
-        return node
-
-    def _number(self, node: ast.expr) -> ast.expr:
-        if not _is_mask(node):
-            return node
-        self.uses_dtype = True
-        return ast.Call(ast.Attribute(node, "astype", ast.Load()), [ast.Name(self.dtype, ast.Load())], [])
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        assert isinstance(node.func, ast.Name)
-        name = node.func.id
-        arguments = [self.visit(argument) for argument in node.args]
-        keywords = {k.arg: self.visit(k.value) for k in node.keywords if k.arg is not None}
-        if name not in ("where",):
-            arguments = [self._number(argument) for argument in arguments]
-        match name:
-            case "eye" | "ones" | "zeros":
-                return self._filled(name, arguments[0])
-            case "onehot":
-                rows = self._filled("eye", arguments[1])
-                return ast.Subscript(rows, arguments[0], ast.Load())
-            case "einsum" if len(arguments) > 3:
-                keywords["optimize"] = ast.Constant(True)
-            case "reshape":
-                return _method(arguments[0], "reshape", _tuple(arguments[1]))
-            case "transpose":
-                return _method(arguments[0], "transpose", _tuple(arguments[1]))
-        if name in METHODS and isinstance(arguments[0], ast.Name):
-            return _method(arguments[0], name, *arguments[1:], **keywords)
-        if name in SAME:
-            return np_call(SAME[name], *arguments, **keywords)
-        if name in LINALG:
-            return np_call(f"linalg.{LINALG[name]}", *arguments, **keywords)
-        self.helpers.update((name, *NEEDS.get(name, ())))
-        return ast.Call(
-            ast.Name(name, ast.Load()), arguments, [ast.keyword(k, v) for k, v in keywords.items()]
-        )
-
-    def _filled(self, name: str, shape: ast.expr) -> ast.expr:
-        self.uses_dtype = True
-        return np_call(name, _tuple(shape), dtype=ast.Name(self.dtype, ast.Load()))
+def call(name: str, *arguments: ast.expr, **options: ast.expr) -> ast.expr:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), _keywords(options))
 
 
-def _is_mask(node: ast.expr) -> bool:
-    return isinstance(node, ast.Compare)
+def module(path: str, *arguments: ast.expr, **options: ast.expr) -> ast.expr:
+    return ast.Call(dotted(path), list(arguments), _keywords(options))
 
 
-def _tuple(node: ast.expr) -> ast.expr:
+def method(node: ast.expr, name: str, *arguments: ast.expr, **options: ast.expr) -> ast.expr:
+    return ast.Call(ast.Attribute(node, name, ast.Load()), list(arguments), _keywords(options))
+
+
+def sequence(node: ast.expr) -> ast.expr:
+    """A list of sizes or axes as a tuple."""
     return ast.Tuple(node.elts, ast.Load()) if isinstance(node, ast.List) else node
 
 
-def _method(node: ast.expr, name: str, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:
-    function = ast.Attribute(node, name, ast.Load())
-    return ast.Call(function, list(arguments), [ast.keyword(k, v) for k, v in keywords.items()])
+def _keywords(options: Mapping[str, ast.expr]) -> list[ast.keyword]:
+    return [ast.keyword(k, v) for k, v in options.items()]

@@ -1,0 +1,139 @@
+"""The words of NumPy."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
+
+SAME: Final = {
+    "exp": "np.exp", "log": "np.log", "log1p": "np.log1p", "expm1": "np.expm1", "logaddexp": "np.logaddexp",
+    "sqrt": "np.sqrt", "tanh": "np.tanh", "sin": "np.sin", "cos": "np.cos", "abs": "np.abs", "sign": "np.sign",
+    "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where", "outer": "np.outer", "diag": "np.diag",
+    "trace": "np.trace", "tril": "np.tril", "triu": "np.triu", "kron": "np.kron", "cumsum": "np.cumsum",
+    "take": "np.take", "sum": "np.sum", "mean": "np.mean", "max": "np.max", "min": "np.min", "prod": "np.prod",
+    "concatenate": "np.concatenate", "einsum": "np.einsum", "arange": "np.arange", "inv": "np.linalg.inv",
+    "det": "np.linalg.det", "solve": "np.linalg.solve", "cholesky": "np.linalg.cholesky",
+}  # fmt: skip
+METHODS: Final = ("sum", "mean", "max", "min", "prod", "cumsum")
+
+# Functions that NumPy lacks, written out where they are used.
+HELPERS: Final = {
+    "sigmoid": '''
+def sigmoid(x):
+    """1 / (1 + exp(-x)), without overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+''',
+    "softplus": '''
+def softplus(x):
+    """log(1 + exp(x)), without overflow."""
+    return np.logaddexp(0, x)
+''',
+    "relu": '''
+def relu(x):
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+''',
+    "erf": '''
+def erf(x):
+    """The error function, entry by entry."""
+    return np.vectorize(math.erf, otypes=[float])(x).astype(np.asarray(x).dtype)
+''',
+    "gelu": '''
+def gelu(x):
+    """x * Φ(x), with the exact normal distribution function."""
+    tail = np.vectorize(math.erfc, otypes=[float])(-x / math.sqrt(2))
+    return x * tail.astype(np.asarray(x).dtype) / 2
+''',
+    "softmax": '''
+def softmax(x, axis=-1):
+    """exp(x) / Σ exp(x) along an axis, without overflow."""
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+''',
+    "logsumexp": '''
+def logsumexp(x, axis=None, keepdims=False):
+    """log(Σ exp(x)) along an axis, without overflow; the largest are counted, so that small ones show."""
+    m = x.max(axis=axis, keepdims=True)
+    top = (x == m).sum(axis=axis, keepdims=True, dtype=x.dtype)
+    e = np.where(x == m, 0, np.exp(x - np.where(np.isfinite(m), m, 0)))
+    y = m + (np.log(top) + np.log1p(e.sum(axis=axis, keepdims=True) / top))
+    return y if keepdims else np.squeeze(y, axis=axis)
+''',
+    "log_softmax": '''
+def log_softmax(x, axis=-1):
+    """x - log(Σ exp(x)) along an axis, without overflow."""
+    x = x - x.max(axis=axis, keepdims=True)
+    return x - logsumexp(x, axis=axis, keepdims=True)
+''',
+    "weighted_softmax": '''
+def weighted_softmax(x, w, axis=-1):
+    """w * exp(x) / Σ w * exp(x) along an axis, without overflow."""
+    m = np.where(w != 0, x, -np.inf).max(axis=axis, keepdims=True)
+    e = w * np.exp(np.where(w != 0, x - m, -np.inf))
+    return e / e.sum(axis=axis, keepdims=True)
+''',
+    "weighted_logsumexp": '''
+def weighted_logsumexp(x, w, axis=None):
+    """log(Σ w * exp(x)) along an axis, without overflow."""
+    m = np.where(w != 0, x, -np.inf).max(axis=axis, keepdims=True)
+    e = w * np.exp(np.where(w != 0, x - m, -np.inf))
+    return np.squeeze(m + np.log(e.sum(axis=axis, keepdims=True)), axis=axis)
+''',
+    "norm": '''
+def norm(x, axis=None, keepdims=False):
+    """sqrt(Σ x²) along an axis; the squares neither overflow nor vanish."""
+    m = np.abs(x).max(axis=axis, keepdims=True, initial=0)
+    m = np.where(m > 0, m, 1)
+    y = m * np.sqrt(((x / m) ** 2).sum(axis=axis, keepdims=True))
+    return y if keepdims else np.squeeze(y, axis=axis)
+''',
+    "logdet": '''
+def logdet(x):
+    """log |det x|."""
+    return np.linalg.slogdet(x)[1]
+''',
+}
+NEEDS: Final[dict[str, tuple[str, ...]]] = {"log_softmax": ("logsumexp",)}
+
+
+class NumPy(Speller):
+    """Spells in NumPy. The variable `dtype` holds the floating type where one is needed."""
+
+    names_of_target: ClassVar[Mapping[str, str]] = SAME
+    helpers_of_target: ClassVar[Mapping[str, str]] = HELPERS
+    needs = NEEDS
+    casts_integers = False  # integers become float64, the widest type there is here
+
+    def pi(self) -> ast.expr:
+        return dotted("np.pi")
+
+    def cast(self, tree: ast.expr) -> ast.expr:
+        return method(tree, "astype", ast.Name(self.like, ast.Load()))
+
+    def call(self, name: str, arguments: list[Spelt], options: dict[str, ast.expr]) -> ast.expr:
+        trees = [a.tree if name == "where" else self.number(a) for a in arguments]
+        match name:
+            case "eye" | "ones" | "zeros":
+                return self._filled(name, trees[0])
+            case "onehot":
+                return ast.Subscript(self._filled("eye", trees[1]), trees[0], ast.Load())
+            case "einsum" if len(trees) > 3:
+                options["optimize"] = ast.Constant(True)
+            case "reshape" | "transpose":
+                return method(trees[0], name, sequence(trees[1]))
+            case "clip":
+                return module("np.clip", trees[0], ast.Constant(0), trees[1])
+            case "broadcast":
+                return method(module("np.broadcast_to", trees[0], sequence(trees[1])), "copy")
+        if name in METHODS and isinstance(trees[0], ast.Name):
+            return method(trees[0], name, *trees[1:], **options)
+        if name in SAME:
+            return module(SAME[name], *trees, **options)
+        return self.helper(name, trees, options)
+
+    def _filled(self, name: str, shape: ast.expr) -> ast.expr:
+        return module(f"np.{name}", sequence(shape), dtype=ast.Name(self.like, ast.Load()))
