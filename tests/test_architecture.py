@@ -26,6 +26,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     6: ("render/", "emit/"),
     5: (
         "cost.py",
+        "dead_terms.py",
         "publishing.py",
         "stabilising.py",
         "derivation.py",

@@ -47,7 +47,7 @@ BLOCKS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
 
 
 def lines(program: str, shapes: dict[str, str], wrt: str, **facts: Any) -> list[str]:
-    derivation = derive(program, shapes, **facts)
+    derivation = derive(program, shapes, wrt=[wrt], **facts)
     assert derivation.report.unknown == 0
     return list(derivation.gradients[wrt].lines)
 
@@ -56,4 +56,26 @@ def lines(program: str, shapes: dict[str, str], wrt: str, **facts: Any) -> list[
 def test_blocks_of_an_axis_stand_side_by_side(
     program: str, shapes: dict[str, str], wrt: str, expected: list[str]
 ) -> None:
+    assert lines(program, shapes, wrt) == list(expected)
+
+
+FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
+    # what divides a term in brackets cancels against a factor outside
+    ("p = sigmoid(x); L = sum(log(p) + log(1 - p))", {"x": "N"}, "x", ["dx = 1 - 2 * p"]),
+    (
+        "p = sigmoid(y * x); L = -mean((1 - p)**2 * log(p))",
+        {"x": "N", "y": "N"},
+        "x",
+        ["dx = (1 - p) ** 2 * y * (2 * log(p) * p + p - 1) / N"],
+    ),
+    # signs and sizes
+    ("L = sum(abs(x)**3)", {"x": "N"}, "x", ["dx = 3 * x * abs(x)"]),
+    ("L = sum(log(abs(x)))", {"x": "N"}, "x", ["dx = 1 / x"]),
+    ("Y = sign(X) * sqrt(abs(X))", {"X": "N D"}, "X", ["dX = 0.5 * dY / sqrt(abs(X))"]),
+    ("Y = x * abs(x)", {"x": "N"}, "x", ["dx = 2 * dY * abs(x)"]),
+]
+
+
+@pytest.mark.parametrize(("program", "shapes", "wrt", "expected"), FORMS)
+def test_the_form_of_a_gradient(program: str, shapes: dict[str, str], wrt: str, expected: list[str]) -> None:
     assert lines(program, shapes, wrt) == list(expected)

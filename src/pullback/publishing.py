@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from pullback.cost import Cost, Costs
-from pullback.errors import PullbackError
-from pullback.evaluator import Checker
+from pullback.dead_terms import DeadTerms
 from pullback.expression import (
     ONE,
-    ZERO,
     Access,
     Add,
     Bracket,
+    Call,
     Definition,
     Element,
     Equation,
@@ -39,18 +37,19 @@ from pullback.expression import (
     tensors,
     walk,
 )
-from pullback.notation import left_side, show
+from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
-from pullback.rulebooks.algebra import key, tidy
+from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.normal import (
     Term,
     TooManyTerms,
     collapsed,
-    components,
     expand,
+    has_quotient,
+    unsigned,
 )
 from pullback.rulebooks.reuse import Shelf, names_of, patterns, reused, solutions
 
@@ -82,14 +81,13 @@ class Publisher:
         self.shelf = Shelf([*given, *solutions([*program.definitions, *raw])])
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
-        self.constants: dict[str, Fraction | None] = {}
+        self.dead_terms = DeadTerms(program, self.gradients)
         self._costs = Costs()
         self.roots = self._roots(wanted)
         self.readers: dict[str, set[str]] = {}
         for reader in raw:
             for tensor in tensors(reader.body):
                 self.readers.setdefault(tensor.name, set()).add(reader.tensor.name)
-        self._checker: Checker | None = None
         self._considered: set[str] = set()  # what the candidates at hand differ in
 
     def publish(self, definition: Definition) -> Definition:
@@ -167,7 +165,11 @@ class Publisher:
     def _is_plain(self, body: Expr) -> bool:
         """One product under a sum, of which nothing can be written out, merged or read elsewhere."""
         nodes = list(walk(body))
-        if any(isinstance(node, Add) for node in nodes) or sum(isinstance(node, Sum) for node in nodes) > 1:
+        if any(
+            isinstance(node, Add) or (isinstance(node, Call) and node.function == "sign") for node in nodes
+        ):
+            return False
+        if sum(isinstance(node, Sum) for node in nodes) > 1:
             return False
         names = names_of(body)
         return not self.shelf.near(names) and not any(name in self.known for name in names)
@@ -214,12 +216,12 @@ class Publisher:
         e = tidy(settled(written))
         start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
         found = [Candidate(e, inlined, (start,))]
-        for opaque in (self._is_forward, lambda _: False):
+        for opaque in (self._is_forward, self._is_whole, lambda _: False):
             try:
-                terms = [t for term in expand(e, opaque) for t in collapsed(term, opaque)]
+                terms = [unsigned(t) for term in expand(e, opaque) for t in collapsed(term, opaque)]
             except TooManyTerms:
                 continue
-            alive, notes = self._alive(terms)
+            alive, notes = self.dead_terms.without(terms)
             known = tuple((term.coefficient, frozenset(term.powers.items()), term.bound) for term in alive)
             if known in seen:
                 continue
@@ -240,46 +242,8 @@ class Publisher:
     def _is_forward(self, e: Add) -> bool:
         return not any(tensor.name in self.gradients for tensor in tensors(e))
 
-    def _alive(self, terms: Sequence[Term]) -> tuple[list[Term], list[str]]:
-        """The terms that are not zero, sums that are constant replaced by their value."""
-        result: list[Term] = []
-        notes: list[str] = []
-        for term in terms:
-            _, sums = components(term)
-            for inner in sums:
-                value = self._constant(inner)
-                if value is None:
-                    continue
-                notes.append(f"{show(inner)} = {value}")
-                term = _drop(term, inner, value)
-            if term.coefficient:
-                result.append(term)
-        return result, notes
-
-    def _constant(self, e: Expr) -> Fraction | None:
-        """0 or 1 where the exact test says that a sum of forward values is that for every input."""
-        read = tensors(e)
-        inputs = set(self.program.inputs)
-        if any(t.name in self.gradients for t in read) or all(t in inputs for t in read):
-            return None
-        if any(t not in inputs and t.name not in self.program.by_name for t in read):
-            return None
-        k = key(e)
-        if k not in self.constants:
-            self.constants[k] = self._tested(e)
-        return self.constants[k]
-
-    def _tested(self, e: Expr) -> Fraction | None:
-        if self._checker is None:
-            self._checker = Checker(self.program.definitions, self.program.inputs)
-        over = tuple(sorted(free(e), key=lambda index: index.name))
-        for value in (ZERO, ONE):
-            try:
-                if self._checker.equal(e, value, over).status == "equal":
-                    return Fraction(value.value)
-            except PullbackError:
-                return None
-        return None
+    def _is_whole(self, e: Add) -> bool:
+        return self._is_forward(e) and not has_quotient(e)
 
     def _roots(self, wanted: Sequence[str]) -> dict[str, set[str]]:
         """For each gradient the wanted or costly ones that read it; two are enough to know that it is shared."""
@@ -352,13 +316,6 @@ def contracts(e: Expr, tensor: Tensor) -> bool:
 
 def _sum(terms: Sequence[Term]) -> Expr:
     return add(*(term.expression() for term in terms))
-
-
-def _drop(term: Term, inner: Expr, value: Fraction) -> Term:
-    """The term with one of its sums replaced by a number."""
-    indices = set(getattr(inner, "indices", ()))
-    powers = {base: n for base, n in term.powers.items() if free(base).isdisjoint(indices)}
-    return Term(term.coefficient * value, powers, tuple(i for i in term.bound if i not in indices))
 
 
 def _new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:

@@ -10,6 +10,7 @@ from itertools import permutations
 from pullback.affine import same
 from pullback.expression import (
     Access,
+    Add,
     Expr,
     Index,
     Mul,
@@ -19,11 +20,12 @@ from pullback.expression import (
     free,
     is_symmetric,
     mul,
+    neg,
     power,
     substitute,
     total,
 )
-from pullback.rulebooks.algebra import key
+from pullback.rulebooks.algebra import collect, key
 from pullback.rulebooks.normal import Powers, Term, components
 
 
@@ -43,6 +45,10 @@ class Part:
 
 
 def product(coefficient: Fraction, powers: Powers) -> Expr:
+    if coefficient == -1 and len(powers) == 1:
+        ((base, n),) = powers.items()
+        if isinstance(base, Add) and n == 1:
+            return neg(base)  # a sum takes the sign in, so that its terms meet those around it
     return mul(Num(coefficient), *(power(base, Num(n)) for base, n in powers.items()))
 
 
@@ -110,13 +116,19 @@ def _grouped(parts: Sequence[Part]) -> Expr:
             counts[base, n > 0] = counts.get((base, n > 0), 0) + 1
     shared = [(count, _weight(base), base, sign) for (base, sign), count in counts.items() if count > 1]
     if not shared or len(parts) < 3:
-        return add(*(part.expression() for part in parts))
+        return _added(*(part.expression() for part in parts))
     _, _, best, positive = max(shared, key=lambda item: (item[0] * item[1], item[0]))
     inside = [p for p in parts if best in p.powers and (p.powers[best] > 0) == positive]
     outside = [p for p in parts if p not in inside]
     if not outside:
-        return add(*(part.expression() for part in parts))
-    return add(factored(inside), factored(outside) if len(outside) > 1 else outside[0].expression())
+        return _added(*(part.expression() for part in parts))
+    return _added(factored(inside), factored(outside) if len(outside) > 1 else outside[0].expression())
+
+
+def _added(*terms: Expr) -> Expr:
+    e = add(*terms)
+    gathered = collect(e)
+    return e if gathered is None else gathered[0]
 
 
 def _weight(base: Expr) -> int:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from pullback.expression import (
     ONE,
     Add,
+    Call,
     Expr,
     Index,
     Mul,
@@ -129,6 +130,50 @@ def expand_size(size: Expr) -> Term:
     """A size as a term; a sum of sizes is one factor."""
     (term,) = expand(size, lambda _: True)
     return term
+
+
+def unsigned(term: Term) -> Term:
+    """|u| sign(u) = u, |u|² = u², u sign(u) = |u|, and sign(u)² = 1 beside a factor that vanishes or blows up with u"""
+    found = dict.fromkeys(
+        base.arguments[0]
+        for base in term.powers
+        if isinstance(base, Call) and base.function in ("abs", "sign")
+    )
+    if not found:
+        return term
+    powers = dict(term.powers)
+    for u in found:
+        size, sign = Call("abs", (u,)), Call("sign", (u,))
+        new = _signs(*(powers.pop(base, Fraction(0)) for base in (u, size, sign)))
+        powers |= zip((u, size, sign), new, strict=True)
+    return Term(term.coefficient, {base: n for base, n in powers.items() if n}, term.bound)
+
+
+def _signs(u: Fraction, size: Fraction, sign: Fraction) -> tuple[Fraction, Fraction, Fraction]:
+    """The exponents of u, |u| and sign(u) in their shortest form."""
+    if sign > 2:
+        sign = 2 - sign % 2
+    if sign == 2 and (u or size):
+        sign = Fraction(0)
+    if sign == 1 and size:
+        step = 1 if size > 0 else -1
+        if abs(size) >= 1:
+            u, size, sign = u + step, size - step, Fraction(0)
+    elif sign == 1 and u >= 1:
+        u, size, sign = u - 1, size + 1, Fraction(0)
+    if size.denominator == 1 and size % 2 == 0:
+        u, size = u + size, Fraction(0)
+    return u, size, sign
+
+
+def has_quotient(e: Add) -> bool:
+    """Whether a term of the sum is divided by something that varies: a common denominator may cancel it."""
+    terms = (term.factors if isinstance(term, Mul) else (term,) for term in e.terms)
+    return any(
+        isinstance(f, Pow) and isinstance(f.exponent, Num) and f.exponent.value < 0 and free(f)
+        for factors in terms
+        for f in factors
+    )
 
 
 def _few(terms: list[Term]) -> list[Term]:

@@ -1,0 +1,72 @@
+"""Dead terms: sums of forward values that are 0 or 1 whatever the input, found by the exact test."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from fractions import Fraction
+
+from pullback.errors import PullbackError
+from pullback.evaluator import Checker
+from pullback.expression import ONE, ZERO, Expr, free, tensors
+from pullback.notation import show
+from pullback.program import Program
+from pullback.rulebooks.algebra import key
+from pullback.rulebooks.normal import Term, components
+
+
+class DeadTerms:
+    """Tests the sums in the terms of one program's gradients, each once."""
+
+    def __init__(self, program: Program, gradients: Collection[str]) -> None:
+        self._program = program
+        self._gradients = gradients
+        self._known: dict[str, Fraction | None] = {}
+        self._checker: Checker | None = None
+
+    def without(self, terms: Sequence[Term]) -> tuple[list[Term], list[str]]:
+        """The terms that are not zero, sums that are constant replaced by their value."""
+        result: list[Term] = []
+        notes: list[str] = []
+        for term in terms:
+            _, sums = components(term)
+            for inner in sums:
+                value = self._constant(inner)
+                if value is None:
+                    continue
+                notes.append(f"{show(inner)} = {value}")
+                term = _drop(term, inner, value)
+            if term.coefficient:
+                result.append(term)
+        return result, notes
+
+    def _constant(self, e: Expr) -> Fraction | None:
+        """0 or 1 where the exact test says that a sum of forward values is that for every input."""
+        read = tensors(e)
+        inputs = set(self._program.inputs)
+        if any(t.name in self._gradients for t in read) or all(t in inputs for t in read):
+            return None
+        if any(t not in inputs and t.name not in self._program.by_name for t in read):
+            return None
+        k = key(e)
+        if k not in self._known:
+            self._known[k] = self._tested(e)
+        return self._known[k]
+
+    def _tested(self, e: Expr) -> Fraction | None:
+        if self._checker is None:
+            self._checker = Checker(self._program.definitions, self._program.inputs)
+        over = tuple(sorted(free(e), key=lambda index: index.name))
+        for value in (ZERO, ONE):
+            try:
+                if self._checker.equal(e, value, over).status == "equal":
+                    return Fraction(value.value)
+            except PullbackError:
+                return None
+        return None
+
+
+def _drop(term: Term, inner: Expr, value: Fraction) -> Term:
+    """The term with one of its sums replaced by a number."""
+    indices = set(getattr(inner, "indices", ()))
+    powers = {base: n for base, n in term.powers.items() if free(base).isdisjoint(indices)}
+    return Term(term.coefficient * value, powers, tuple(i for i in term.bound if i not in indices))
