@@ -21,7 +21,7 @@ SOURCE = REPOSITORY / "src" / "pullback"
 # The one table, equal to that of docs/architecture.md: floor -> its files and folders.
 FLOORS: dict[int, tuple[str, ...]] = {
     9: ("cli.py", "testing/"),
-    8: ("claiming.py", "checking.py", "second_order.py", "api.py", "showing.py"),
+    8: ("claiming.py", "checking.py", "second_order.py", "capturing.py", "api.py", "showing.py"),
     7: ("backward.py", "verify/"),
     6: ("render/", "emit/"),
     5: (
@@ -36,6 +36,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "forwarded.py",
         "forward_mode.py",
         "tracing/",
+        "capture/",
     ),
     4: ("reading/", "rulebooks/", "matrix/", "evaluator/"),
     3: (

@@ -20,10 +20,12 @@ from pullback.rewriting import Step
 from pullback.verify.results import check_derived
 
 if TYPE_CHECKING:
-    from pullback import second_order
+    from pullback import capturing, second_order
+    from pullback.capture.captured import Captured
     from pullback.second_order import Differential
 else:
     second_order = Later("pullback.second_order")
+    capturing = Later("pullback.capturing")
 
 Steps = Literal["all", "short", "none"]
 Shapes = Mapping[str, str | Sequence[str | int]]
@@ -53,8 +55,10 @@ class Formula:
 class Derivation:
     """A program's backward pass, with its steps. Results are checked before the first of them is shown."""
 
-    def __init__(self, unchecked: Derived) -> None:
+    def __init__(self, unchecked: Derived, captured: Captured | None = None) -> None:
         self._unchecked = unchecked
+        self.captured = captured
+        """Where the program stands for code: its names and parameters in that code."""
 
     @cached_property
     def _checked(self) -> tuple[Derived, Report]:
@@ -131,10 +135,16 @@ class Derivation:
         return numpy_source(self.derived).text
 
     def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Backward:
-        """The backward pass as a function. `sizes` gives sizes that no input shows."""
+        """The backward pass as a function. `sizes` gives sizes that no input shows.
+
+        Of captured code, the parameters are those that it holds, unless a call gives others.
+        """
         if backend != "numpy":
             raise NameProblem(f"there is no backend {backend}", hint="the backends are: numpy")
-        return Backward(self.derived, sizes)
+        if self.captured is None:
+            return Backward(self.derived, sizes)
+        held = {name: self.captured.values[name] for name in self.captured.parameters}
+        return Backward(self.derived, sizes, defaults=held, names=self.captured.names)
 
     def __repr__(self) -> str:
         return "\n".join(repr(formula) for formula in self.gradients.values())
@@ -150,8 +160,8 @@ class Derivation:
 
 
 def derive(
-    program: str,
-    shapes: Shapes | None = None,
+    program: Any,
+    shapes: Any = None,
     *,
     wrt: Sequence[str] | None = None,
     integers: Mapping[str, Any] | None = None,
@@ -162,10 +172,16 @@ def derive(
 
     program: definitions, one a line or separated by `;`. shapes: `{"X": "N D"}`; integers: `{"t": ("B", "V")}`;
     assume: `{"S": "spd"}`; ranges: `{"p": "H-R+1"}`; wrt: the inputs to differentiate by (default: every real one).
-    Raises `PullbackError` with place and hint for text that is no program.
+    In the place of a program, real code: then `shapes` may be an example of its arguments, a tuple or a
+    dictionary by name, and the result says under `captured` what program was read.
+    Raises `PullbackError` with place and hint for text that is no program, and for code that cannot be read.
 
     >>> print(derive("Y = X @ W").gradients["W"])
     dW = X.T @ dY
     """
+    if not isinstance(program, str):
+        captured = capturing.capture(program, shapes, integers=integers, assume=assume)
+        wanted = captured.wrt if wrt is None else [captured.names.get(name, name) for name in wrt]
+        return Derivation(derive_program(captured.read(), wanted), captured)
     read = read_program(program, shapes=shapes, integers=integers, assume=assume, ranges=ranges)
     return Derivation(derive_program(read, wrt))

@@ -17,6 +17,24 @@ from pullback.expression import Expr, Tensor, sizes_in
 from pullback.sizes import evaluate_size, shape_text, size_text
 
 
+class Gradients(dict[str, NDArray[np.floating[Any]]]):
+    """Input -> gradient; an input may also be asked for by the name that it has in the code."""
+
+    def __init__(self, found: Mapping[str, NDArray[np.floating[Any]]], names: Mapping[str, str]) -> None:
+        super().__init__(found)
+        self._names = names
+
+    def __missing__(self, name: str) -> NDArray[np.floating[Any]]:
+        if name not in self._names:
+            raise KeyError(name)
+        return self[self._names[name]]
+
+
+def _array(x: Any) -> NDArray[Any]:
+    """An array; of a tensor of PyTorch its values."""
+    return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+
+
 class Backward:
     """`backward(inputs, upstream)` gives `{input: gradient}`; `source` is the code that runs.
 
@@ -33,8 +51,15 @@ class Backward:
         *,
         source: Source | None = None,
         results: Mapping[str, Tensor] | None = None,
+        defaults: Mapping[str, ArrayLike] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """`source` and `results` (what it returns, by key) are those of the backward pass where not given."""
+        """`source` and `results` (what it returns, by key) are those of the backward pass where not given.
+
+        defaults: values of inputs that a call may leave out. names: other names of the inputs, as `fc.weight`.
+        """
+        self._defaults = dict(defaults or {})
+        self._names = dict(names or {})
         self._derived = derived
         self._sizes = dict(sizes or {})
         self._results = dict(results or {tensor.name: tensor for tensor in derived.wrt})
@@ -55,7 +80,8 @@ class Backward:
     def __call__(
         self, inputs: Mapping[str, ArrayLike], upstream: ArrayLike | None = None
     ) -> dict[str, NDArray[np.floating[Any]]]:
-        arrays = self._arrays(inputs)
+        named = {self._names.get(name, name): x for name, x in inputs.items()}
+        arrays = self._arrays({**self._defaults, **named})
         sizes = self._solve(arrays)
         scale = 1.0
         if self._derived.upstream is not None:
@@ -66,10 +92,11 @@ class Backward:
         extra = {name: sizes[name] for name in self._emitted.sizes}
         result = self._function(*(arrays[name] for name in self._emitted.parameters), **extra)
         gradients = result if isinstance(result, tuple) else (result,)
-        return {
-            name: self._finish(name, gradient, arrays, sizes, scale)
-            for name, gradient in zip(self._emitted.results, gradients, strict=True)
-        }
+        found = zip(self._emitted.results, gradients, strict=True)
+        return Gradients(
+            {name: self._finish(name, gradient, arrays, sizes, scale) for name, gradient in found},
+            self._names,
+        )
 
     def _arrays(self, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
         result = {}
@@ -81,7 +108,7 @@ class Backward:
                     f"the input {tensor.name} is missing",
                     hint=f"pass {tensor.name}: an array of shape {shape_text(tensor.shape)}",
                 )
-            array = np.asarray(inputs[tensor.name])
+            array = _array(inputs[tensor.name])
             kinds = "iu" if tensor.is_integer else "fiu"
             if array.dtype.kind not in kinds:
                 expected = "integers" if tensor.is_integer else "float32 or float64"

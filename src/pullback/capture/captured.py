@@ -1,0 +1,101 @@
+"""What capturing gives: a program of the language beside the code that it stands for, held against that code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pullback.errors import InternalProblem
+from pullback.evaluator import Float64, evaluate
+from pullback.expression import Size
+from pullback.program import Program
+from pullback.reading import read_program
+
+Array = NDArray[Any]
+Run = Callable[[Mapping[str, Array]], Array]
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A program with everything that `read_program` needs beside it, and where its names come from."""
+
+    program: str
+    output: str
+    shapes: Mapping[str, tuple[str | int, ...]]
+    integers: Mapping[str, tuple[tuple[str | int, ...], str | int]] = field(default_factory=dict)
+    assume: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)  # name in the code -> name in the program
+    values: Mapping[str, Array] = field(default_factory=dict)  # example or parameter of each input
+    lines: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # defined name -> file, line
+    sizes: Mapping[str, int] = field(default_factory=dict)  # of the example
+    wrt: tuple[str, ...] = ()  # inputs that have a gradient unless others are asked for
+    parameters: tuple[str, ...] = ()  # inputs that the code itself holds, so that their values are known
+    notes: tuple[str, ...] = ()  # conditions under which the program stands for the code
+
+    def read(self) -> Program:
+        """The program as equations."""
+        return read_program(
+            self.program,
+            shapes=self.shapes,
+            integers=self.integers,
+            assume=self.assume,
+            ranges=self.ranges,
+        )
+
+    def original(self, name: str) -> str:
+        """The code's own name for an input."""
+        return next((known for known, own in self.names.items() if own == name), name)
+
+
+def verify(captured: Captured, run: Run, others: Sequence[Mapping[str, Array]] = ()) -> Program:
+    """The program, read; it must give what the code gives, on its example and on `others`.
+
+    `run` calls the code: it takes a value for every input of the program, by the program's names, and gives the
+    output. `others` are further values, possibly of other sizes. Raises `InternalProblem` where the two differ.
+    """
+    program = captured.read()
+    for values in ({}, *others):
+        given = {**captured.values, **values}
+        expected = np.asarray(run(given), dtype=np.float64)
+        found = output_of(program, given, captured.sizes)
+        if found.shape != expected.shape:
+            shapes = f"{list(found.shape)}, where the code gives {list(expected.shape)}"
+            raise InternalProblem(f"the captured program gives the shape {shapes}")
+        if not _agree(found, expected):
+            raise InternalProblem(
+                "the captured program differs from the code by "
+                f"{float(np.nanmax(np.abs(found - expected))):.2g}, so that it is not used",
+                hint="this is a fault of the capture; the code as a program of the language can be derived",
+            )
+    return program
+
+
+def output_of(program: Program, values: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
+    """The program's output in float64; sizes that an input shows are read off it."""
+    solved = dict(sizes)
+    for tensor in program.inputs:
+        for extent, length in zip(tensor.shape, values[tensor.name].shape, strict=True):
+            if isinstance(extent, Size):
+                solved[extent.name] = length
+    given: dict[str, Array] = {}
+    for tensor in program.inputs:
+        kind = np.int64 if tensor.is_integer else np.float64
+        given[tensor.name] = np.asarray(values[tensor.name], dtype=kind)
+    found: Array = np.asarray(evaluate(program.definitions, given, solved, Float64())[program.output.name])
+    return found
+
+
+def _agree(found: Array, expected: Array) -> bool:
+    """Equal up to rounding, relative to the largest entry; what is infinite or no number is so on both sides."""
+    known = np.isfinite(expected)
+    if not np.array_equal(np.isnan(found), np.isnan(expected)) or not known.any():
+        return bool(np.array_equal(found, expected, equal_nan=True))
+    largest = max(1.0, float(np.max(np.abs(expected[known]))))
+    with np.errstate(invalid="ignore"):
+        return bool(np.all((np.abs(found - expected) <= TOLERANCE * largest) | (found == expected) | ~known))

@@ -1,0 +1,35 @@
+"""Which reader real code goes to: one row a kind of code. Each gives a `Captured` program, held against its code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pullback.capture.captured import Captured
+from pullback.errors import DomainProblem
+
+KINDS = 'a program, as "Y = X @ W"'
+
+
+def capture(
+    obj: Any,
+    given: Any = None,
+    *,
+    integers: Mapping[str, Any] | None = None,
+    assume: Mapping[str, Any] | None = None,
+) -> Captured:
+    """The program that stands for an object of real code.
+
+    given: shapes by name, or an example of the arguments (a tuple, or a dictionary by name); integers and assume are
+    as those of `derive`.
+    Raises `DomainProblem` for an object of no known kind, and `PullbackError` for code that cannot be read.
+    """
+    raise DomainProblem(f"{type(obj).__name__} is nothing that can be derived", hint=KINDS)
+
+
+def _is_of(library: str, *parts: Any) -> bool:
+    """Whether any part is an array of the library, where it is imported at all."""
+    module = sys.modules.get(library)
+    kind = {"torch": "Tensor", "jax": "Array"}[library]
+    return module is not None and any(isinstance(part, getattr(module, kind)) for part in parts)
