@@ -28,6 +28,7 @@ from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
+from pullback.rulebooks.inverses import inverse_laws
 from pullback.rulebooks.symmetry import mirrors, with_fact, with_symmetry
 from pullback.stabilising import norms, stabilise
 
@@ -80,7 +81,9 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
     program, rewrites = stabilise(with_symmetry(program))
     wanted = chosen(program, wrt)
     passed = BackwardPass(program, wanted)
-    publisher = Publisher(program, passed.upstream, passed.raw, [f"d{tensor.name}" for tensor in wanted])
+    publisher = Publisher(
+        program, passed.upstream, passed.raw, [f"d{tensor.name}" for tensor in wanted], passed.laws
+    )
     published = {made.tensor.name: publisher.publish(made) for made in passed.raw}
     backward = needed(published, [f"d{tensor.name}" for tensor in wanted])
     kept = {made.tensor.name for made in backward}
@@ -125,6 +128,9 @@ class BackwardPass:
             if definition.tensor in self.reached:
                 self._through(definition)
         self.raw += [self._settled(tensor) for tensor in wanted]
+        read = self._reader()
+        self.laws = inverse_laws([*program.definitions, *self.raw], read)
+        self.raw = [*read.made, *self.raw]
 
     def _through(self, definition: Definition) -> None:
         """Hand the gradient of what is defined on to what it is defined by."""
@@ -139,11 +145,14 @@ class BackwardPass:
         for operand in operands(definition):
             if operand not in self.reached:
                 continue
-            read = OperatorReader(self._known, self._names.new, lambda e, at: mirrors(at, e))
+            read = self._reader()
             part = contribution(definition, operand, self.targets[operand], at, self.gradients[operand], read)
             self.raw += read.made
             self.received[operand].append(part)
             self.parts.append(part)
+
+    def _reader(self) -> OperatorReader:
+        return OperatorReader(self._known, self._names.new, lambda e, at: mirrors(at, e))
 
     def _settled(self, tensor: Tensor) -> Definition:
         """The gradient of one tensor: its shares added up. A tensor that nothing reads has none."""

@@ -43,7 +43,9 @@ from pullback.rewriting import Step
 from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
+from pullback.rulebooks.inverses import solutions
 from pullback.rulebooks.normal import (
+    Opaque,
     Term,
     TooManyTerms,
     collapsed,
@@ -51,7 +53,7 @@ from pullback.rulebooks.normal import (
     has_quotient,
     unsigned,
 )
-from pullback.rulebooks.reuse import Shelf, names_of, patterns, reused, solutions
+from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
@@ -72,13 +74,21 @@ class Publisher:
     """Publishes the gradients of one program, in the order in which they are computed."""
 
     def __init__(
-        self, program: Program, upstream: Tensor | None, raw: Sequence[Definition], wanted: Sequence[str]
+        self,
+        program: Program,
+        upstream: Tensor | None,
+        raw: Sequence[Definition],
+        wanted: Sequence[str],
+        laws: Sequence[Pattern] = (),
     ) -> None:
         self.program = program
         self.raw = {definition.tensor.name: definition for definition in raw}
         self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
         given = patterns([d for d in program.definitions if d.source])
-        self.shelf = Shelf([*given, *solutions([*program.definitions, *raw])])
+        self.shelf = Shelf([*laws, *given, *solutions([*program.definitions, *raw])])
+        self.inverses = {
+            d.tensor.name for d in raw if isinstance(d.body, Element) and d.body.operator == "inv"
+        }
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
         self.dead_terms = DeadTerms(program, self.gradients)
@@ -120,9 +130,13 @@ class Publisher:
         light = self._light(definition.body)
         heavy = [t.name for t in tensors(definition.body) if t.name in self.known and t.name not in light]
         heavy = [name for name in heavy if self._is_reduced(self.known[name], definition)][:3]
-        self._considered = {*light, *heavy}
+        linked = [
+            t.name for t in tensors(definition.body) if t.name not in light and self._is_linked(t, definition)
+        ]
+        self._considered = {*light, *heavy, *linked, *self.inverses}
         choices = [light, *([n for n in light if n != kept] for kept in light), []]
         choices += [[*light, name] for name in heavy]
+        choices += [[*light, *linked], linked] if linked else []
         found = {plain.body: plain}
         seen: set[Expr] = set()
         expanded: set[object] = set()
@@ -195,6 +209,14 @@ class Publisher:
         """Whether a costly gradient is read by one of lower rank, which may need a part of it only."""
         return made.tensor.rank > reader.tensor.rank and not isinstance(made.body, Element)
 
+    def _is_linked(self, tensor: Tensor, reader: Definition) -> bool:
+        """Whether a costly product meets, in what reads it, factors that something known may stand for."""
+        made = self.known.get(tensor.name)
+        if made is None or isinstance(made.body, Element) or not is_product(made.body):
+            return False
+        mine, other = names_of(reader.body), names_of(made.body)
+        return any(not names <= mine and not names <= other for names in self.shelf.reads(mine | other))
+
     def _is_light(self, made: Definition) -> bool:
         volume = max((self._costs.volume(t) for t in (*tensors(made.body), made.tensor)), default=1)
         return self._costs.of(made)[0] <= LIGHT * volume
@@ -228,7 +250,7 @@ class Publisher:
             seen.add(known)
             fewer = _sum(alive)
             dead = ("dead terms", fewer, "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
-            again = [reused(term, self.shelf) for term in alive]
+            again = [part for term in alive for part in self._reused(term, opaque)]
             names = _new_names(alive, again)
             parts = parts_of(again)
             for chosen in (merged(parts), parts):
@@ -238,6 +260,11 @@ class Publisher:
                 )
                 found.append(Candidate(body, inlined, (start, dead, ("factor", body, note))))
         return found
+
+    def _reused(self, term: Term, opaque: Opaque) -> list[Term]:
+        """The term with what is known read instead of computed again, and the deltas that leaves collapsed."""
+        new = reused(term, self.shelf)
+        return [new] if new is term else collapsed(new, opaque)
 
     def _is_forward(self, e: Add) -> bool:
         return not any(tensor.name in self.gradients for tensor in tensors(e))

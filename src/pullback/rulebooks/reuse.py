@@ -9,7 +9,6 @@ from fractions import Fraction
 from pullback.expression import (
     Access,
     Definition,
-    Element,
     Expr,
     Index,
     Sum,
@@ -25,18 +24,15 @@ from pullback.rulebooks.normal import Powers, Term, TooManyTerms, expand
 
 @dataclass(frozen=True)
 class Pattern:
-    """A definition whose right side is one product, perhaps under a sum: what may be read instead of it."""
+    """One product, perhaps under a sum, and the value that may stand instead of it, over the same indices."""
 
-    definition: Definition
+    value: Expr
+    indices: tuple[Index, ...]
     term: Term
 
     @property
-    def access(self) -> Access:
-        return Access(self.definition.tensor, self.definition.indices)
-
-    @property
     def variables(self) -> tuple[Index, ...]:
-        return (*self.definition.indices, *self.term.bound)
+        return (*self.indices, *self.term.bound)
 
 
 def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
@@ -47,39 +43,13 @@ def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
             terms = expand(definition.body, lambda _: True)
         except TooManyTerms:
             continue
-        pattern = Pattern(definition, terms[0]) if len(terms) == 1 else None
-        if pattern is not None and _worth(pattern):
+        if len(terms) != 1:
+            continue
+        access = Access(definition.tensor, definition.indices)
+        pattern = Pattern(access, definition.indices, terms[0])
+        if _worth(pattern):
             found.append(pattern)
     return sorted(found, key=lambda pattern: -len(pattern.term.powers))
-
-
-def solutions(definitions: Iterable[Definition]) -> list[Pattern]:
-    """Σ_k inv(A)[i,k] b[k] = solve(A, b)[i], where both are defined: the solution may be read instead."""
-    every = list(definitions)
-    inverses = [d for d in every if isinstance(d.body, Element) and d.body.operator == "inv"]
-    found = []
-    for definition in every:
-        e = definition.body
-        if not (isinstance(e, Element) and e.operator == "solve"):
-            continue
-        for inverse in inverses:
-            known = inverse.body
-            assert isinstance(known, Element)
-            if not _same_matrix(known, e) or len(known.at) != len(inverse.indices):
-                continue
-            k = Index("k_", e.binders[0][1].extent)
-            place = dict(zip(known.at, (e.at[0], k), strict=True))
-            entry = Access(inverse.tensor, tuple(place[index] for index in inverse.indices))
-            right = substitute(e.bodies[1], dict(zip(e.binders[1], (k, *e.at[1:]), strict=True)))
-            found.append(
-                Pattern(definition, Term(Fraction(1), {entry: Fraction(1), right: Fraction(1)}, (k,)))
-            )
-    return found
-
-
-def _same_matrix(inverse: Element, solve: Element) -> bool:
-    renamed = substitute(inverse.bodies[0], dict(zip(inverse.binders[0], solve.binders[0], strict=True)))
-    return renamed is solve.bodies[0]
 
 
 def _worth(pattern: Pattern) -> bool:
@@ -170,10 +140,10 @@ def _replaced(term: Term, pattern: Pattern, found: Match) -> Term | None:
     left = {index for base in kept for index in free(base)}
     if len(set(summed)) != len(summed) or any(i not in term.bound or i in left for i in summed):
         return None
-    access = substitute(pattern.access, found)
-    if any(i in free(access) for i in summed if isinstance(i, Index)):
+    value = substitute(pattern.value, found)
+    if any(i in free(value) for i in summed if isinstance(i, Index)):
         return None
-    kept[access] = kept.get(access, Fraction(0)) + 1
+    kept[value] = kept.get(value, Fraction(0)) + 1
     bound = tuple(index for index in term.bound if index not in summed)
     return Term(term.coefficient / pattern.term.coefficient, kept, bound)
 
@@ -192,14 +162,14 @@ def _covers(have: Fraction | None, want: Fraction) -> bool:
 def _reuse_power(term: Term, pattern: Pattern, base: Expr) -> Term | None:
     """base^(k·n) as (base^n)^k, for a whole number k."""
     n = pattern.term.powers[base]
-    indices = pattern.definition.indices
+    indices = pattern.indices
     for start, exponent in term.powers.items():
         found = next(unifications(base, start, indices, {}), None)
         k = exponent / n
         if found is None or len(found) != len(indices) or k.denominator != 1 or abs(k) > 4:
             continue
         powers = {b: e for b, e in term.powers.items() if b is not start}
-        access = substitute(pattern.access, found)
+        access = substitute(pattern.value, found)
         powers[access] = powers.get(access, Fraction(0)) + k
         kept = {b: e for b, e in powers.items() if e}
         number = term.coefficient / pattern.term.coefficient**k.numerator
@@ -219,8 +189,14 @@ class Shelf:
 
     def near(self, names: frozenset[str]) -> list[Pattern]:
         """The patterns that read nothing but the named tensors, those with the most factors first."""
-        found = [row for name in names for row in self._by_tensor.get(name, ()) if row[2] <= names]
-        return [pattern for _, pattern, _ in sorted(found, key=lambda row: row[0])]
+        return [pattern for _, pattern, _ in sorted(self._within(names), key=lambda row: row[0])]
+
+    def reads(self, names: frozenset[str]) -> list[frozenset[str]]:
+        """What each of these patterns reads."""
+        return [read for _, _, read in self._within(names)]
+
+    def _within(self, names: frozenset[str]) -> list[tuple[int, Pattern, frozenset[str]]]:
+        return [row for name in names for row in self._by_tensor.get(name, ()) if row[2] <= names]
 
 
 def names_of(e: Expr) -> frozenset[str]:

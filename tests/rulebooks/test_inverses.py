@@ -1,0 +1,41 @@
+"""Products with inverses: what they come to, and where they may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from pullback.api import derive
+
+SHAPES = {"A": "N N", "B": "N N", "C": "M M", "X": "M N", "Z": "N N", "c": "", "y": "N"}
+
+FORMULAS = [
+    # Square factors: each is invertible where their product is.
+    ("f = det(A @ Z @ B)", {}, "Z", "dZ = f * inv(Z).T"),
+    ("f = det(A @ Z @ B)", {}, "A", "dA = f * inv(A).T"),
+    ("f = logdet(A @ B)", {}, "B", "dB = inv(B).T"),
+    ("f = det(Z.T @ A @ Z)", {}, "Z", "dZ = 2 * f * inv(Z).T"),
+    ("f = det(Z @ Z @ Z)", {}, "Z", "dZ = 3 * f * inv(Z).T"),
+    ("f = logdet(c * A @ B)", {"c": "nonzero"}, "A", "dA = inv(A).T"),
+    ("P = A @ B\nf = logdet(P @ Z)", {}, "A", "dA = inv(A).T"),
+    # Factors that are not square keep the inverse of the whole.
+    ("f = logdet(X.T @ X)", {}, "X", "dX = 2 * X @ inv(X.T @ X)"),
+    ("f = logdet(X.T @ C @ X)", {"C": "spd"}, "X", "dX = 2 * C @ X @ inv(X.T @ C @ X)"),
+    # An inverse meets what it is the inverse of.
+    ("f = trace(inv(A) @ A @ B)", {}, "A", "dA = zeros([N, N])"),
+    # A solution is read instead of the inverse times the right side.
+    ("f = y @ solve(A, y)", {"A": "symmetric"}, "A", "z = solve(A, y); dA = -outer(z, z)"),
+    # What the forward pass has computed meets inside a product: V @ A.T is Y.
+    (
+        "Y = inv(X.T @ X) @ X.T",
+        {},
+        "X",
+        "V = inv(X.T @ X); dS = -(V @ dY @ Y.T); dX = dY.T @ V + X @ (dS + dS.T)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "assume", "wrt", "expected"), FORMULAS)
+def test_an_inverse_meets_its_factors(program: str, assume: dict[str, str], wrt: str, expected: str) -> None:
+    derivation = derive(program, SHAPES, assume=assume)
+    assert derivation.report.unknown == 0
+    assert "; ".join(derivation.gradients[wrt].lines) == expected
