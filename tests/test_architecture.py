@@ -22,7 +22,7 @@ SOURCE = REPOSITORY / "src" / "pullback"
 FLOORS: dict[int, tuple[str, ...]] = {
     9: ("cli.py", "testing/"),
     8: ("claiming.py", "checking.py", "second_order.py", "capturing.py", "api.py", "showing.py"),
-    7: ("backward.py", "verify/"),
+    7: ("libraries.py", "backward.py", "verify/"),
     6: ("render/", "emit/"),
     5: (
         "cost.py",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Derived, Report, derive_program
-from pullback.emit import numpy_source
+from pullback.emit import plain_source
 from pullback.errors import NameProblem
 from pullback.expression import Tensor
 from pullback.formula import gradient_program
@@ -132,19 +132,17 @@ class Derivation:
         """Source code of the backward pass."""
         if target != "numpy":
             raise NameProblem(f"there is no target {target}", hint="the targets are: numpy")
-        return numpy_source(self.derived).text
+        return plain_source(self.derived).text
 
     def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Backward:
         """The backward pass as a function. `sizes` gives sizes that no input shows.
 
         Of captured code, the parameters are those that it holds, unless a call gives others.
         """
-        if backend != "numpy":
-            raise NameProblem(f"there is no backend {backend}", hint="the backends are: numpy")
         if self.captured is None:
-            return Backward(self.derived, sizes)
+            return Backward(self.derived, sizes, backend=backend)
         held = {name: self.captured.values[name] for name in self.captured.parameters}
-        return Backward(self.derived, sizes, defaults=held, names=self.captured.names)
+        return Backward(self.derived, sizes, defaults=held, names=self.captured.names, backend=backend)
 
     def __repr__(self) -> str:
         return "\n".join(repr(formula) for formula in self.gradients.values())

@@ -6,33 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from pullback import limits
 from pullback.derivation import Derived
-from pullback.emit import Source, numpy_source, run_source
+from pullback.emit import Source, plain_source, run_source
 from pullback.emit.sizes_source import size_sources
+from pullback.emit.target import target_named
 from pullback.errors import DomainProblem, LimitProblem, NameProblem, ShapeProblem
 from pullback.expression import Expr, Tensor, sizes_in
+from pullback.libraries import LIBRARIES
 from pullback.sizes import evaluate_size, shape_text, size_text
 
 
-class Gradients(dict[str, NDArray[np.floating[Any]]]):
+class Gradients(dict[str, Any]):
     """Input -> gradient; an input may also be asked for by the name that it has in the code."""
 
-    def __init__(self, found: Mapping[str, NDArray[np.floating[Any]]], names: Mapping[str, str]) -> None:
+    def __init__(self, found: Mapping[str, Any], names: Mapping[str, str]) -> None:
         super().__init__(found)
         self._names = names
 
-    def __missing__(self, name: str) -> NDArray[np.floating[Any]]:
+    def __missing__(self, name: str) -> Any:
         if name not in self._names:
             raise KeyError(name)
         return self[self._names[name]]
-
-
-def _array(x: Any) -> NDArray[Any]:
-    """An array; of a tensor of PyTorch its values."""
-    return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
 
 
 class Backward:
@@ -51,8 +47,9 @@ class Backward:
         *,
         source: Source | None = None,
         results: Mapping[str, Tensor] | None = None,
-        defaults: Mapping[str, ArrayLike] | None = None,
+        defaults: Mapping[str, Any] | None = None,
         names: Mapping[str, str] | None = None,
+        backend: str = "numpy",
     ) -> None:
         """`source` and `results` (what it returns, by key) are those of the backward pass where not given.
 
@@ -63,8 +60,10 @@ class Backward:
         self._derived = derived
         self._sizes = dict(sizes or {})
         self._results = dict(results or {tensor.name: tensor for tensor in derived.wrt})
-        self._emitted: Source = source or numpy_source(derived)
-        self._function = run_source(self._emitted.text, self._emitted.function)
+        target = target_named(backend, "backend")
+        self._library = LIBRARIES[backend]()
+        self._emitted: Source = source or plain_source(derived, target=target)
+        self._function = run_source(self._emitted.text, self._emitted.function, target)
         unknown = sorted(set(self._sizes) - set(derived.program.sizes))
         if unknown:
             raise NameProblem(
@@ -77,17 +76,15 @@ class Backward:
         """The module's text."""
         return self._emitted.text
 
-    def __call__(
-        self, inputs: Mapping[str, ArrayLike], upstream: ArrayLike | None = None
-    ) -> dict[str, NDArray[np.floating[Any]]]:
+    def __call__(self, inputs: Mapping[str, Any], upstream: Any = None) -> dict[str, Any]:
         named = {self._names.get(name, name): x for name, x in inputs.items()}
         arrays = self._arrays({**self._defaults, **named})
         sizes = self._solve(arrays)
-        scale = 1.0
+        scale = None
         if self._derived.upstream is not None:
             arrays[self._derived.upstream.name] = self._upstream(upstream, sizes)
         elif upstream is not None:
-            scale = float(np.asarray(upstream))
+            scale = self._real(upstream)
         self._demand_room(sizes)
         extra = {name: sizes[name] for name in self._emitted.sizes}
         result = self._function(*(arrays[name] for name in self._emitted.parameters), **extra)
@@ -98,7 +95,7 @@ class Backward:
             self._names,
         )
 
-    def _arrays(self, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    def _arrays(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         result = {}
         for tensor in self._derived.program.inputs:
             if tensor.name not in inputs:
@@ -108,13 +105,12 @@ class Backward:
                     f"the input {tensor.name} is missing",
                     hint=f"pass {tensor.name}: an array of shape {shape_text(tensor.shape)}",
                 )
-            array = _array(inputs[tensor.name])
-            kinds = "iu" if tensor.is_integer else "fiu"
-            if array.dtype.kind not in kinds:
+            array = self._library.array(inputs[tensor.name])
+            if self._library.holds(array) not in (("integer",) if tensor.is_integer else ("real", "integer")):
                 expected = "integers" if tensor.is_integer else "float32 or float64"
                 raise DomainProblem(f"{tensor.name} holds {array.dtype}, where {expected} is expected")
-            if not tensor.is_integer and array.dtype.kind != "f":
-                array = array.astype(np.float64)
+            if not tensor.is_integer:
+                array = self._real(array)
             if array.ndim != tensor.rank:
                 raise ShapeProblem(
                     f"{tensor.name} has {array.ndim} axes, where its shape is {shape_text(tensor.shape)}"
@@ -122,7 +118,7 @@ class Backward:
             result[tensor.name] = array
         return result
 
-    def _solve(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    def _solve(self, arrays: Mapping[str, Any]) -> dict[str, int]:
         """The value of every size, from the shapes; contradictions are shape problems."""
         sizes = dict(self._sizes)
         present = [t for t in self._derived.program.inputs if t.name in arrays]
@@ -146,17 +142,21 @@ class Backward:
             )
         return sizes
 
-    @staticmethod
-    def _check_range(tensor: Tensor, array: NDArray[Any], sizes: Mapping[str, int]) -> None:
-        if tensor.values is None or not array.size or not sizes_in(tensor.values) <= set(sizes):
+    def _real(self, value: Any) -> Any:
+        array = self._library.array(value)
+        return array if self._library.holds(array) == "real" else self._library.real(array)
+
+    def _check_range(self, tensor: Tensor, array: Any, sizes: Mapping[str, int]) -> None:
+        if tensor.values is None or 0 in array.shape or not sizes_in(tensor.values) <= set(sizes):
             return
         top = evaluate_size(tensor.values, sizes)
-        if array.min() < 0 or array.max() >= top:
+        bounds = self._library.bounds(array)
+        if bounds is not None and (bounds[0] < 0 or bounds[1] >= top):
             raise DomainProblem(
-                f"{tensor.name} holds {array.min()}..{array.max()}, where 0..{top - 1} is expected"
+                f"{tensor.name} holds {bounds[0]}..{bounds[1]}, where 0..{top - 1} is expected"
             )
 
-    def _upstream(self, upstream: ArrayLike | None, sizes: Mapping[str, int]) -> NDArray[Any]:
+    def _upstream(self, upstream: Any, sizes: Mapping[str, int]) -> Any:
         tensor = self._derived.upstream
         assert tensor is not None
         if upstream is None:
@@ -164,12 +164,10 @@ class Backward:
                 f"the output {self._derived.program.output.name} is not a scalar, so its gradient is needed",
                 hint=f"pass upstream={tensor.name}, an array of shape {shape_text(tensor.shape)}",
             )
-        array = np.asarray(upstream)
-        if array.dtype.kind != "f":
-            array = array.astype(np.float64)
+        array = self._real(upstream)
         expected = _concrete(tensor.shape, sizes)
-        if array.shape != expected:
-            raise ShapeProblem(f"{tensor.name} has shape {array.shape}, where {expected} is expected")
+        if tuple(array.shape) != expected:
+            raise ShapeProblem(f"{tensor.name} has shape {tuple(array.shape)}, where {expected} is expected")
         return array
 
     def _demand_room(self, sizes: Mapping[str, int]) -> None:
@@ -187,21 +185,18 @@ class Backward:
         self,
         name: str,
         gradient: Any,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Any],
         sizes: Mapping[str, int],
-        scale: float,
-    ) -> NDArray[np.floating[Any]]:
+        scale: Any,
+    ) -> Any:
         tensor = self._results[name]
         if tensor.name in arrays:
-            dtype, shape = arrays[name].dtype, arrays[name].shape
+            like, shape = [arrays[name]], tuple(arrays[name].shape)
         else:
-            real = [array.dtype for array in arrays.values() if array.dtype.kind == "f"]
-            dtype = np.result_type(*real) if real else np.dtype(np.float64)
+            like = [array for array in arrays.values() if self._library.holds(array) == "real"]
             shape = _concrete(tensor.shape, sizes)
-        array = np.asarray(gradient, dtype=dtype)
-        if array.shape != shape:
-            array = np.broadcast_to(array, shape).copy()
-        return array if scale == 1.0 else array * dtype.type(scale)
+        array = self._library.fitted(gradient, shape, like)
+        return array if scale is None else self._library.fitted(array * scale, shape, like)
 
 
 def _concrete(shape: Sequence[Expr], sizes: Mapping[str, int]) -> tuple[int, ...]:

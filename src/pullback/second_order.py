@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Report
-from pullback.emit.numpy_source import lines_source
+from pullback.emit.plain_source import lines_source
 from pullback.emit.running_forms import for_running
 from pullback.errors import DomainProblem, NameProblem
 from pullback.expression import Expr, Tensor

@@ -1,4 +1,4 @@
-"""Running emitted source. It is parsed again and every node is checked before it is executed."""
+"""Running emitted source. It is parsed again and every node and every name is checked before it is executed."""
 
 from __future__ import annotations
 import __future__
@@ -6,13 +6,13 @@ import __future__
 import ast
 import linecache
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from importlib import import_module
 from itertools import count
 from typing import Any, Final
 
-import numpy as np
-
-from pullback.errors import InternalProblem
+from pullback.emit.target import NUMPY, Target
+from pullback.errors import InternalProblem, PullbackError
 
 _counter = count(1)
 _ALLOWED: Final = (
@@ -21,39 +21,96 @@ _ALLOWED: Final = (
     ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.IfExp, ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
 # NumPy's own C code imports through the caller's builtins; the names are not reachable from checked source.
-_BUILTINS: Final = {"float": float, "__import__": __import__}
+_BUILTINS: Final = {"float": float, "abs": abs, "max": max, "min": min, "__import__": __import__}
+# What spellings say beside the functions of their tables: methods and data of arrays, and how new ones are made.
 _ATTRIBUTES: Final = {
-    "T", "shape", "dtype", "astype", "sum", "mean", "max", "min", "prod", "reshape", "transpose", "cumsum",
-    "copy", "linalg",
+    "T", "mT", "shape", "dtype", "device", "ndim", "astype", "to", "sum", "mean", "max", "min", "amax", "amin", "prod",
+    "cumsum", "reshape", "transpose", "permute", "expand", "copy", "clamp", "flatten", "squeeze", "detach",
+    "new_full", "new_ones", "new_zeros", "logabsdet",
+}  # fmt: skip
+_MODULES: Final = {
+    "numpy": {"np": "numpy"},
+    "torch": {"torch": "torch"},
+    "jax": {"jax": "jax", "jnp": "jax.numpy"},
+}
+_FUNCTIONS: Final = {
+    "numpy": {"np.floating", "np.integer", "np.pi", "np.eye",
+              "np.ones", "np.zeros", "np.clip", "np.broadcast_to", "np.result_type"},
+    "torch": {"torch.softmax", "torch.log_softmax", "torch.logsumexp", "torch.where", "torch.maximum",
+              "torch.minimum", "torch.logaddexp", "torch.full_like", "torch.cat", "torch.arange", "torch.eye"},
+    "jax": {"jnp.eye", "jnp.ones", "jnp.zeros", "jnp.clip", "jnp.full", "jnp.broadcast_to", "jnp.asarray",
+            "jax.nn.one_hot"},
 }  # fmt: skip
 
 
-def run_source(text: str, function: str) -> Callable[..., Any]:
+def run_source(text: str, function: str, target: Target = NUMPY) -> Callable[..., Any]:
     """The function of that name defined by an emitted module.
 
     Raises `InternalProblem` where the text holds anything that emitted code never holds.
     """
     tree = ast.parse(text)
     tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    heads = (*_MODULES[target.name], "math")
+    allowed = _paths_allowed(target, heads)
     for node in ast.walk(tree):
-        _check(node)
+        _check(node, heads)
+    for path in _paths(tree, heads):
+        if path not in allowed:
+            raise InternalProblem(f"emitted code reads {path}, which is never emitted")
     name = f"<pullback {next(_counter)}>"
     # Tracebacks and inspect.getsource then show the emitted lines.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     code = compile(tree, name, "exec", flags=__future__.annotations.compiler_flag, dont_inherit=True)
-    namespace: dict[str, Any] = {"np": np, "math": math, "__builtins__": _BUILTINS}
+    namespace: dict[str, Any] = {"math": math, "__builtins__": _BUILTINS, **_modules(target)}
     exec(code, namespace)
     result: Callable[..., Any] = namespace[function]
     return result
 
 
-def _check(node: ast.AST) -> None:
+def _modules(target: Target) -> dict[str, Any]:
+    try:
+        return {name: import_module(path) for name, path in _MODULES[target.name].items()}
+    except ModuleNotFoundError:
+        what = f"{target.name} is not installed"
+        raise PullbackError(what, hint=f"pip install pullback[{target.name}]") from None
+
+
+def _paths_allowed(target: Target, heads: Collection[str]) -> set[str]:
+    """The dotted names that the target's tables, its helpers and its spelling hold."""
+    allowed = {*target.speller.names_of_target.values(), *_FUNCTIONS[target.name]}
+    for helper in target.speller.helpers_of_target.values():
+        allowed |= set(_paths(ast.parse(helper), heads))
+    return allowed | {f"math.{name}" for name in ("pi", "inf", "exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin",
+                                                  "cos", "erf")}  # fmt: skip
+
+
+def _paths(tree: ast.AST, heads: Collection[str]) -> Iterator[str]:
+    """Every dotted name that begins with a module, as far as it reaches."""
+    inner: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node not in inner:
+            parts, base = [node.attr], node.value
+            while isinstance(base, ast.Attribute):
+                inner.add(base)
+                parts.append(base.attr)
+                base = base.value
+            if isinstance(base, ast.Name) and base.id in heads:
+                yield ".".join([base.id, *reversed(parts)])
+
+
+def _check(node: ast.AST, heads: Collection[str]) -> None:
     if not isinstance(node, _ALLOWED):
         raise InternalProblem(f"emitted code holds {type(node).__name__}, which is never emitted")
-    if isinstance(node, ast.Attribute):
-        on_numpy = isinstance(node.value, ast.Name) and node.value.id in ("np", "math")
-        on_linalg = isinstance(node.value, ast.Attribute) and node.value.attr == "linalg"
-        if node.attr.startswith("_") or not (on_numpy or on_linalg or node.attr in _ATTRIBUTES):
-            raise InternalProblem(f"emitted code reads .{node.attr}, which is never emitted")
+    if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+        raise InternalProblem(f"emitted code reads .{node.attr}, which is never emitted")
+    if isinstance(node, ast.Attribute) and not _on_module(node, heads) and node.attr not in _ATTRIBUTES:
+        raise InternalProblem(f"emitted code reads .{node.attr}, which is never emitted")
     if isinstance(node, ast.Name) and node.id.startswith("__"):
         raise InternalProblem(f"emitted code holds the name {node.id}, which is never emitted")
+
+
+def _on_module(node: ast.Attribute, heads: Collection[str]) -> bool:
+    base: ast.expr = node
+    while isinstance(base, ast.Attribute):
+        base = base.value
+    return isinstance(base, ast.Name) and base.id in heads

@@ -1,4 +1,4 @@
-"""NumPy source of the backward pass: the function a person would write."""
+"""Source of the backward pass as one plain function: what a person would write for NumPy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pullback.derivation import Derived
-from pullback.emit.body import Written, inputs_read, kinds, sizes_read, write
-from pullback.emit.numpy_spelling import HELPERS, NumPy
+from pullback.emit.body import inputs_read, kinds, sizes_read, write
 from pullback.emit.running_forms import for_running
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import Speller
+from pullback.emit.target import NUMPY, Target
 from pullback.errors import DomainProblem
 from pullback.expression import Tensor
 from pullback.formula import Statement, gradient_program
@@ -29,7 +29,7 @@ class Source:
     results: tuple[str, ...]  # the inputs whose gradients are returned, in order
 
 
-def numpy_source(derived: Derived, wrt: Sequence[str] | None = None) -> Source:
+def plain_source(derived: Derived, wrt: Sequence[str] | None = None, target: Target = NUMPY) -> Source:
     """Source of `backward(inputs…, dY)`, which returns the gradients of `wrt` in order."""
     wanted = [tensor for tensor in derived.wrt if wrt is None or tensor.name in wrt]
     if not wanted:
@@ -38,7 +38,8 @@ def numpy_source(derived: Derived, wrt: Sequence[str] | None = None) -> Source:
     running, _ = for_running(derived)
     lines = gradient_program(running, [tensor.name for tensor in wanted], with_forward=True)
     results = {tensor.name: Tensor(f"d{tensor.name}", tensor.shape) for tensor in wanted}
-    return lines_source(running, lines, results, f"The backward pass of {_title(derived)}.")
+    summary = f"The backward pass of {title(derived)}."
+    return lines_source(running, lines, results, summary, target=target)
 
 
 def lines_source(
@@ -47,14 +48,16 @@ def lines_source(
     results: Mapping[str, Tensor],
     summary: str,
     function: str = FUNCTION,
+    target: Target = NUMPY,
 ) -> Source:
     """Source of a function that runs the lines and returns the tensors in `results`, in order.
 
     The keys of `results` are what a caller asks by; `summary` is the first line of the docstring.
     """
-    speller = NumPy("dtype", kinds(derived))
+    parameters = _parameters(derived, lines, target)
+    real = [tensor.name for tensor in parameters if not tensor.is_integer]
+    speller = target.speller("dtype" if target is NUMPY else real[0], kinds(derived))
     written = write(lines, speller)
-    parameters = _parameters(derived, written)
     shown = set(size_sources(parameters))
     used = sizes_read(written, derived)
     hidden = sorted(used - shown)
@@ -62,22 +65,27 @@ def lines_source(
     body = [*_prefix(speller, used & shown, parameters, body), *body]
     returned = [speller.name(tensor.name) for tensor in results.values()]
     body.append(f"return {', '.join(returned)}")
-    head = _head(parameters, len(results), hidden, function, speller)
-    text = _module(head, summary, list(results.values()), parameters, body, speller.called())
+    arguments = [f"{speller.name(t.name)}: {target.annotation(t)}" for t in parameters]
+    if hidden:
+        arguments += ["*", *(f"{name}: int" for name in hidden)]
+    top = head(function, arguments, [target.real] * len(results))
+    text = _module(target, top, summary, list(results.values()), parameters, body, speller.called())
     names = tuple(tensor.name for tensor in parameters)
     return Source(text, function, names, tuple(hidden), tuple(results))
 
 
-def _parameters(derived: Derived, written: Sequence[Written]) -> list[Tensor]:
-    """The inputs that the lines read, those that are needed for a size, and the upstream gradient."""
-    chosen = inputs_read([each.statement for each in written], derived.program.inputs)
-    needed = sizes_read(written, derived)
+def _parameters(derived: Derived, lines: Sequence[Statement], target: Target) -> list[Tensor]:
+    """The inputs that the lines read, those that are needed for a size or a type, and the upstream gradient."""
+    chosen = inputs_read(lines, derived.program.inputs)
+    needed = sizes_read(write(lines, target.speller("dtype", kinds(derived))), derived)
     for tensor in derived.program.inputs:
         missing = needed - set(size_sources(chosen))
         if tensor not in chosen and missing & set(size_sources([tensor])):
             chosen.append(tensor)
     if derived.upstream is not None:
         chosen.append(derived.upstream)
+    if target is not NUMPY and all(tensor.is_integer for tensor in chosen):
+        chosen += [tensor for tensor in derived.program.inputs if not tensor.is_integer][:1]
     return chosen
 
 
@@ -85,7 +93,7 @@ def _prefix(speller: Speller, used: set[str], parameters: Sequence[Tensor], body
     """The lines that read sizes and the floating type off the parameters."""
     called = [Tensor(speller.name(tensor.name), tensor.shape, tensor.values) for tensor in parameters]
     prefix = size_lines(used, called)
-    if any(_mentions(line, "dtype") for line in body if not line.startswith("#")):
+    if speller.like == "dtype" and any(_mentions(line, "dtype") for line in body if not line.startswith("#")):
         real = [tensor.name for tensor in called if not tensor.is_integer]
         prefix.append(f"dtype = np.result_type({', '.join(real)})" if real else "dtype = float")
     return prefix
@@ -96,25 +104,18 @@ def _mentions(text: str, name: str) -> bool:
     return name in padded
 
 
-def _head(
-    parameters: Sequence[Tensor], results: int, hidden: Sequence[str], function: str, speller: Speller
-) -> str:
+def head(function: str, arguments: Sequence[str], results: Sequence[str]) -> str:
     """The line or lines of `def`."""
-    arguments = [
-        f"{speller.name(t.name)}: NDArray[np.{'integer' if t.is_integer else 'floating'}]" for t in parameters
-    ]
-    if hidden:
-        arguments += ["*", *(f"{name}: int" for name in hidden)]
-    one = "NDArray[np.floating]"
-    returned = one if results == 1 else f"tuple[{', '.join([one] * results)}]"
-    head = f"def {function}({', '.join(arguments)}) -> {returned}:"
-    if len(head) > 100:
-        head = f"def {function}(\n    " + ",\n    ".join(arguments) + f",\n) -> {returned}:"
-    return head
+    returned = results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]"
+    text = f"def {function}({', '.join(arguments)}) -> {returned}:"
+    if len(text) > 100:
+        text = f"def {function}(\n    " + ",\n    ".join(arguments) + f",\n) -> {returned}:"
+    return text
 
 
 def _module(
-    head: str,
+    target: Target,
+    top: str,
     summary: str,
     results: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -123,16 +124,13 @@ def _module(
 ) -> str:
     shapes = ", ".join(f"{tensor.name}: {shape_text(tensor)}" for tensor in parameters)
     outputs = ", ".join(f"{tensor.name}: {shape_text(tensor)}" for tensor in results)
-    written = [HELPERS[name] for name in helpers]
-    imports = ["import math", ""] if any("math." in text for text in (*written, *body)) else []
+    written = [target.speller.helpers_of_target[name] for name in helpers]
     lines = [
-        *imports,
-        "import numpy as np",
-        "from numpy.typing import NDArray",
+        *target.header([*written, *body]),
         "",
         *written,
         "",
-        head,
+        top,
         f'    """{summary}',
         "",
         f"    {shapes}",
@@ -143,7 +141,8 @@ def _module(
     return "\n".join(lines) + "\n"
 
 
-def _title(derived: Derived) -> str:
+def title(derived: Derived) -> str:
+    """The program on one line; the name of its output where that would be long."""
     own = [d.source.strip() for d in derived.program.definitions if d.source]
     text = "; ".join(own)
     return (
