@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Checker
-from pullback.expression import ONE, ZERO, Expr, free, tensors
+from pullback.expression import ONE, ZERO, Expr, free, simplex_axis, tensors
 from pullback.notation import show
 from pullback.program import Program
 from pullback.rulebooks.algebra import key
@@ -43,7 +43,8 @@ class DeadTerms:
         """0 or 1 where the exact test says that a sum of forward values is that for every input."""
         read = tensors(e)
         inputs = set(self._program.inputs)
-        if any(t.name in self._gradients for t in read) or all(t in inputs for t in read):
+        free_inputs = all(t in inputs and simplex_axis(t) is None for t in read)
+        if any(t.name in self._gradients for t in read) or free_inputs:
             return None
         if any(t not in inputs and t.name not in self._program.by_name for t in read):
             return None

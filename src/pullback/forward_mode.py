@@ -15,6 +15,7 @@ from typing import Final
 from pullback.derivation import Derived, derive_program
 from pullback.errors import DomainProblem, NameProblem, ShapeProblem, nearest
 from pullback.expression import (
+    SYMMETRIC,
     Access,
     Definition,
     Element,
@@ -24,6 +25,7 @@ from pullback.expression import (
     Num,
     Tensor,
     tensors,
+    untied,
     walk,
 )
 from pullback.expression import replace as rewrite
@@ -51,7 +53,6 @@ _TITLES: Final = {
     "jvp": "Tangent",
     "hvp": "Hessian-vector product",
 }
-SYMMETRIC: Final = frozenset(("symmetric", "spd"))
 
 # ---- the four derivatives ---------------------------------------------------------------------
 
@@ -217,15 +218,14 @@ def _along(
 
 
 def _gradient(program: Program, wrt: Sequence[str], by: Sequence[str]) -> tuple[Program, Derived]:
-    """The published gradient, derived without the symmetry of what it is differentiated by.
+    """The published gradient, derived without the symmetry of what it is differentiated by, and its like.
 
-    Symmetry may turn `A.T` into `A`: equal there, with another derivative, as entries are independent.
+    Symmetry may turn `A.T` into `A`, a distribution a sum into 1: equal there, with another derivative, as
+    entries are independent.
     """
-    free: dict[Tensor, Tensor] = {}
-    for tensor in program.inputs:
-        if tensor.name in by and tensor.facts & SYMMETRIC and not _needs_symmetry(program):
-            free[tensor] = Tensor(tensor.name, tensor.shape, None, tensor.facts - SYMMETRIC | {"invertible"})
-    if free:
+    moved = [tensor for tensor in program.inputs if tensor.name in by]
+    free = {tensor: untied(tensor, keep_symmetry=_needs_symmetry(program)) for tensor in moved}
+    if any(other is not tensor for tensor, other in free.items()):
         definitions = tuple(replace(d, body=_with(d.body, free)) for d in program.definitions)
         program = replace(
             program, inputs=tuple(free.get(t, t) for t in program.inputs), definitions=definitions

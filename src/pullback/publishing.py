@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 
 from pullback.cost import Cost, Costs
 from pullback.dead_terms import DeadTerms
@@ -43,6 +44,7 @@ from pullback.rewriting import Step
 from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
+from pullback.rulebooks.facts import masks_in, without_masks
 from pullback.rulebooks.inverses import solutions
 from pullback.rulebooks.normal import (
     Opaque,
@@ -89,6 +91,7 @@ class Publisher:
         self.inverses = {
             d.tensor.name for d in raw if isinstance(d.body, Element) and d.body.operator == "inv"
         }
+        self.masked = masks_in(program.definitions)
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
         self.dead_terms = DeadTerms(program, self.gradients)
@@ -263,8 +266,11 @@ class Publisher:
 
     def _reused(self, term: Term, opaque: Opaque) -> list[Term]:
         """The term with what is known read instead of computed again, and the deltas that leaves collapsed."""
-        new = reused(term, self.shelf)
+        new = reused(self._unmasked(term), self.shelf)
         return [new] if new is term else collapsed(new, opaque)
+
+    def _unmasked(self, term: Term) -> Term:
+        return replaced(term, powers=without_masks(term.powers, self.masked)) if self.masked else term
 
     def _is_forward(self, e: Add) -> bool:
         return not any(tensor.name in self.gradients for tensor in tensors(e))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pullback.errors import NameProblem, PullbackError, ShapeProblem, SyntaxProblem
+from pullback.errors import DomainProblem, NameProblem, PullbackError, ShapeProblem, SyntaxProblem
 from pullback.expression import Expr, Num, Size
 from pullback.program import Program
 from pullback.reading import parse_shapes, parse_sizes, read_program
@@ -69,6 +69,35 @@ def test_facts_beside_the_program() -> None:
     assert program.inputs[0].facts == {"symmetric", "invertible"}
 
 
+@pytest.mark.parametrize(
+    ("written", "facts"),
+    [
+        ("simplex(X)", {"simplex"}),
+        ("simplex(X, axis=-1)", {"simplex"}),
+        ("simplex(X, axis=0); positive(X)", {"simplex(axis=0)", "positive"}),
+        ("binary(X); zero_diagonal(X); symmetric(X)", {"binary", "zero_diagonal", "symmetric"}),
+    ],
+)
+def test_facts_that_say_what_the_values_are(written: str, facts: set[str]) -> None:
+    assert read_program(f"X: [N, N]; {written}; Y = X").inputs[0].facts == facts
+    beside = {"X": " ".join(facts)}
+    assert read_program("X: [N, N]; Y = X", assume=beside).inputs[0].facts == facts
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("spd(X, axis=0)", "`spd` has no such argument"),
+        ("simplex(X, axes=0)", "`simplex` has no such argument"),
+        ("simplex(X, axis=N)", "an axis is a number"),
+        ("simplex(2)", "a fact is said of a name"),
+    ],
+)
+def test_facts_that_are_written_wrongly(written: str, message: str) -> None:
+    with pytest.raises(SyntaxProblem, match=re.escape(message)):
+        read_program(f"X: [N, N]; {written}; Y = X")
+
+
 def test_ranges_are_kept() -> None:
     program = read_program("y[p] = x[p+r]", shapes={"x": "L"}, ranges={"p": "L-2", "r": 3})
     assert {name: size_text(size) for name, size in program.ranges.items()} == {"p": "L-2", "r": "3"}
@@ -97,6 +126,16 @@ def test_definitions_keep_their_source_and_place() -> None:
         ({"assume": {"X": "spdd"}}, NameProblem, "`spdd` is not a fact"),
         ({"assume": {"Q": "spd"}}, NameProblem, "a fact is said of `Q`, which is not declared"),
         ({"shapes": {"X": "N D"}, "assume": {"X": "spd"}}, ShapeProblem, "spd(X): X has the shape N×D"),
+        ({"shapes": {"X": "N"}, "assume": {"X": "zero_diagonal"}}, ShapeProblem, "X has the shape N"),
+        ({"shapes": {"X": ""}, "assume": {"X": "simplex"}}, ShapeProblem, "simplex is said of X"),
+        (
+            {"shapes": {"X": "N"}, "assume": {"X": "simplex(axis=1)"}},
+            ShapeProblem,
+            "simplex(axis=1) is said of X",
+        ),
+        ({"assume": {"X": "simplex(axis=k)"}}, NameProblem, "`simplex(axis=k)` is not a fact"),
+        ({"assume": {"X": "simplex binary"}}, DomainProblem, "X cannot be declared both binary and simplex"),
+        ({"assume": {"Y": "simplex"}}, DomainProblem, "simplex(Y): Y is defined"),
         ({"ranges": {"p q": "N"}}, PullbackError, "`p q` is not the name of an index"),
         ({"shapes": {"X": "N", "t": "N"}, "integers": {"t": ("N", "V")}}, ShapeProblem, "given twice"),
     ],

@@ -14,13 +14,19 @@ from pullback.verify.setting import Setting
 
 CASES = Path(__file__).resolve().parents[1] / "data" / "bank" / "cases.json"
 
-# Formulas that hold only for inputs of which the language can declare no fact: rows of a distribution,
-# a mask of zeros and ones, a matrix of squared distances.
+# Formulas that hold only under a fact that the case does not declare: (case, input) -> the fact.
 UNDECLARED = {
-    ("fa_causal", "Q"), ("fa_causal", "K"), ("kl_logits_forward", "z"), ("softmax_reg_l2", "W"),
-    ("gp_mll_hyper", "s2"), ("gp_mll_hyper", "l"), ("gp_mll_hyper", "nz"), ("matfac_masked", "U"),
-    ("matfac_masked", "V"), ("sne_asym", "Y"),
-}  # fmt: skip
+    ("fa_causal", "Q"): {"Mk": "lower_triangular"},
+    ("fa_causal", "K"): {"Mk": "lower_triangular"},
+    ("kl_logits_forward", "z"): {"p": "simplex"},
+    ("softmax_reg_l2", "W"): {"T": "simplex"},
+    ("gp_mll_hyper", "s2"): {"D2": "symmetric"},
+    ("gp_mll_hyper", "l"): {"D2": "symmetric"},
+    ("gp_mll_hyper", "nz"): {"D2": "symmetric"},
+    ("matfac_masked", "U"): {"Mk": "binary"},
+    ("matfac_masked", "V"): {"Mk": "binary"},
+    ("sne_asym", "Y"): {"P": "zero_diagonal"},
+}
 
 
 @dataclass(frozen=True)
@@ -63,15 +69,16 @@ def rows(group: str | None = None) -> Iterator[Row]:
 
 
 @cache
-def setting(case: str, notation: str) -> Setting:
-    """The program of a case, read once for all its claims."""
+def setting(case: str, notation: str, declared: tuple[tuple[str, str], ...] = ()) -> Setting:
+    """The program of a case, read once for all its claims, with further facts declared."""
     found = cases()[case]
     integers = {name: (entry["shape"], entry["range"]) for name, entry in found["integers"].items()}
     program = read_program(
         found[notation],
         shapes=found["shapes"],
         integers=integers or None,
-        assume=found["assume"] or None,
+        assume={name: f"{found['assume'].get(name, '')} {fact}" for name, fact in declared}
+        | {name: fact for name, fact in found["assume"].items() if name not in dict(declared)},
         ranges=found["ranges"] or None,
     )
     return Setting(program)

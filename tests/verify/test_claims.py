@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from pullback.claiming import Verdict, claim
@@ -136,6 +137,9 @@ def test_a_missing_mean_differs_only_past_size_one() -> None:
         ("L = sum((x * m)**2) / 2", {"x": "N", "m": "N"}, "x * m", "the entries of m are 0 or 1"),
         ("L = -sum(p * log_softmax(x, axis=1))", {"x": "N D", "p": "N D"}, "softmax(x, axis=1) - p",
          "the rows of p sum to 1"),
+        ("L = -sum(p * log_softmax(x, axis=0))", {"x": "N D", "p": "N D"}, "softmax(x, axis=0) - p",
+         "the columns of p sum to 1"),
+        ("L = sum(D * x) - trace(D * x)", {"x": "N N", "D": "N N"}, "D", "the diagonal of D is zero"),
     ],
 )  # fmt: skip
 def test_conditions_under_which_a_wrong_claim_is_right(
@@ -217,6 +221,44 @@ def test_split_claim_finds_the_input(text: str, name: str) -> None:
     assert split_claim(text) == (name, text)
 
 
+FACTS = [
+    ("simplex", "L = -sum(p * log_softmax(x, axis=1))", "softmax(x, axis=1) - p", {"p": "N D"}),
+    ("simplex", "L = -sum(p * log_softmax(x, axis=1))", "softmax(x, axis=1) - p", {"p": "D"}),
+    ("simplex(axis=0)", "L = -sum(p * log_softmax(x, axis=0))", "softmax(x, axis=0) - p", {"p": "N D"}),
+    ("binary", "L = sum((x * p)**2) / 2", "x * p", {"p": "N D"}),
+    ("binary", "E = p * x; L = sum(E**2) / 2", "E", {"p": "N D"}),
+    ("zero_diagonal", "L = sum(p * x) - trace(p * x)", "p", {"p": "N N", "x": "N N"}),
+]
+
+
+@pytest.mark.parametrize(("fact", "program", "text", "shapes"), FACTS)
+def test_a_declared_fact_makes_a_claim_right(
+    fact: str, program: str, text: str, shapes: dict[str, str]
+) -> None:
+    shapes = {"x": "N D", **shapes}
+    right = claim(program, {"x": text}, shapes, assume={"p": fact})
+    assert right.ok is True and right.verdicts[0].status == "exact"
+    wrong = claim(program, {"x": text}, shapes)
+    assert wrong.verdicts[0].declaration == f"{fact}(p)"
+    assert f"; if so, declare {fact}(p)" in wrong.explain()
+
+
+@pytest.mark.parametrize(("fact", "program", "text", "shapes"), FACTS)
+def test_a_witness_keeps_to_the_facts(fact: str, program: str, text: str, shapes: dict[str, str]) -> None:
+    found = claim(program, {"x": f"2 * ({text}) + 1"}, {"x": "N D", **shapes}, assume={"p": fact}).witness
+    assert found is not None
+    p = np.array(found.inputs["p"])
+    match fact:
+        case "simplex":
+            assert (p >= 0).all() and (p.sum(axis=-1) == 1).all()
+        case "simplex(axis=0)":
+            assert (p >= 0).all() and (p.sum(axis=0) == 1).all()
+        case "binary":
+            assert set(p.flat) <= {0, 1}
+        case _:
+            assert not p.diagonal().any()
+
+
 @pytest.mark.parametrize("text", ["X.T @ dY", "W = X", "dW == X", ""])
 def test_split_claim_needs_a_gradient_on_the_left(text: str) -> None:
     with pytest.raises(SyntaxProblem, match="which gradient"):
@@ -234,12 +276,20 @@ def hold(row: Row) -> None:
     elif (row.case, row.wrt) in UNDECLARED and row.text in published(row.case):
         assert found.ok is False
         assert found.condition
+        ((name, fact),) = UNDECLARED[row.case, row.wrt].items()
+        assert found.declaration == f"{fact}({name})"
+        assert judge(setting(row.case, row.notation, ((name, fact),)), row.wrt, row.text).ok is True
     else:
         assert found.ok is True
 
 
 @pytest.mark.parametrize("row", list(rows("1-tutorials")), ids=str)
 def test_the_claims_of_the_tutorials(row: Row) -> None:
+    hold(row)
+
+
+@pytest.mark.parametrize("row", [r for r in rows() if r.case in ("softmax_reg_l2", "matfac_masked")], ids=str)
+def test_claims_that_hold_only_under_a_fact(row: Row) -> None:
     hold(row)
 
 

@@ -17,7 +17,7 @@ from pullback.evaluator.sizes import assignments, extents_in, literals_in, names
 from pullback.expression import Bracket, Call, Definition, Element, Expr, Tensor, tensors, walk
 
 TRIALS = 4
-BRANCHED = 16  # trials where comparisons choose between branches, each of which should be met
+BRANCHED = 16  # trials where comparisons or masks choose between branches, each of which should be met
 DISTINCT = 2  # assignments of distinct sizes; one of ones and one with ties come on top
 WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 ATTEMPTS = 40  # at finding sizes where the definitions have a value
@@ -81,7 +81,8 @@ class Worlds:
         return self._all
 
     def _trials(self) -> int:
-        return BRANCHED if self.kinked else TRIALS
+        masked = any("binary" in tensor.facts for tensor in self.inputs)
+        return BRANCHED if self.kinked or masked else TRIALS
 
     def _distinct(self) -> list[World]:
         """Worlds of the first few sizes at which the forward definitions have a value in the exact domain.

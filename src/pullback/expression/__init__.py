@@ -1,6 +1,18 @@
 """The one data type: what a single element of a tensor is (`nodes`), building and walking it."""
 
 from pullback.expression.building import add, bracket, call, compare, mul, neg, num, over, power, total
+from pullback.expression.facts import (
+    FACTS,
+    SIMPLEX,
+    SQUARE_FACTS,
+    SYMMETRIC,
+    VALUE_FACTS,
+    clash,
+    fact_name,
+    is_symmetric,
+    simplex_axis,
+    untied,
+)
 from pullback.expression.nodes import (
     MINUS_ONE,
     MIRRORED,
@@ -33,7 +45,6 @@ from pullback.expression.walking import (
     exchange,
     free,
     fresh,
-    is_symmetric,
     rebuild,
     replace,
     sizes_in,
@@ -43,11 +54,16 @@ from pullback.expression.walking import (
 )
 
 __all__ = [
+    "FACTS",
     "MINUS_ONE",
     "MIRRORED",
     "NEGATED",
     "ONE",
     "RELATIONS",
+    "SIMPLEX",
+    "SQUARE_FACTS",
+    "SYMMETRIC",
+    "VALUE_FACTS",
     "ZERO",
     "Access",
     "Add",
@@ -72,8 +88,10 @@ __all__ = [
     "bracket",
     "call",
     "children",
+    "clash",
     "compare",
     "exchange",
+    "fact_name",
     "free",
     "fresh",
     "is_symmetric",
@@ -84,9 +102,11 @@ __all__ = [
     "power",
     "rebuild",
     "replace",
+    "simplex_axis",
     "sizes_in",
     "substitute",
     "tensors",
     "total",
+    "untied",
     "walk",
 ]

@@ -220,8 +220,3 @@ def replace(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
 def exchange(e: Expr, pairs: Mapping[Expr, Expr]) -> Expr:
     """`e` with whole nodes replaced by others."""
     return replace(e, lambda node: pairs.get(node))
-
-
-def is_symmetric(tensor: Tensor) -> bool:
-    """Whether S[i,j] = S[j,i] is known of the tensor."""
-    return tensor.rank == 2 and not tensor.facts.isdisjoint(("symmetric", "spd"))

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pullback.errors import NameProblem, PullbackError, ShapeProblem, SyntaxProblem, nearest
+from pullback.errors import PullbackError, ShapeProblem, SyntaxProblem
 from pullback.expression import Expr, sizes_in
 from pullback.limits import MAX_RANK, demand
+from pullback.reading.facts import fact_call, parse_facts
 from pullback.reading.shapes import (
-    FACTS,
     any_symbol,
-    parse_facts,
     parse_integers,
     parse_ranges,
     parse_shape,
@@ -98,8 +97,8 @@ def _statement(declared: Declarations, node: ast.stmt) -> None:
             declared.lines.append(node)
         case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
             _declaration(declared, name, annotation)
-        case ast.Expr(value=ast.Call(func=ast.Name(id=fact), args=arguments, keywords=[])):
-            _fact(declared, fact, arguments)
+        case ast.Expr(value=ast.Call(func=ast.Name(id=fact), args=arguments, keywords=keywords)):
+            _fact(declared, fact, arguments, keywords)
         case _:
             what = "a definition begins with a name: a bare expression is no part of a program"
             raise SyntaxProblem(what, hint="Y = X @ W")
@@ -121,14 +120,8 @@ def _shape(entries: list[ast.expr]) -> Shape:
     return tuple(size_expression(entry, any_symbol) for entry in entries)
 
 
-def _fact(declared: Declarations, fact: str, arguments: list[ast.expr]) -> None:
+def _fact(declared: Declarations, fact: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> None:
     """`symmetric(A)` on a line of its own."""
-    if fact not in FACTS:
-        near = nearest(fact, FACTS)
-        what = f"`{fact}` is not a fact that is known"
-        raise NameProblem(what, hint=near or "a definition begins with a name: Y = " + fact + "(…)")
-    for argument in arguments:
-        if not isinstance(argument, ast.Name):
-            raise SyntaxProblem("a fact is said of a name", hint=f"{fact}(A)")
-        known = declared.facts.get(argument.id, frozenset())
-        declared.facts[argument.id] = known | {fact}
+    said, names = fact_call(fact, arguments, keywords)
+    for name in names:
+        declared.facts[name] = declared.facts.get(name, frozenset()) | {said}

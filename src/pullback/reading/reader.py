@@ -13,7 +13,6 @@ from pullback.errors import (
     PullbackError,
     ShapeProblem,
     SyntaxProblem,
-    nearest,
 )
 from pullback.expression import Definition, Expr, Tensor, sizes_in
 from pullback.functions import FUNCTIONS
@@ -21,6 +20,7 @@ from pullback.operators import OPERATORS
 from pullback.program import Program
 from pullback.reading.context import CONSTANTS, Context
 from pullback.reading.declarations import Declarations, gather
+from pullback.reading.facts import check_facts
 from pullback.reading.index_notation import IndexLine
 from pullback.reading.indexing import slots
 from pullback.reading.inference import Inferred, infer
@@ -31,7 +31,6 @@ from pullback.reading.shapes import parse_ranges
 from pullback.reading.syntax import Source, parse, place_at
 from pullback.sizes import same_size, shape_text
 
-SQUARE_FACTS: Final = frozenset(("symmetric", "spd", "invertible", "lower_triangular"))
 RESERVED: Final = frozenset({*TABLE, *FUNCTIONS, *OPERATORS, *CONSTANTS})
 
 
@@ -63,7 +62,7 @@ def read_program(
     inputs = _inputs(declared, inferred)
     context = _context(text, inputs, declared)
     _check_gradient_names(text, context.reserved - RESERVED - context.sizes)
-    _check_facts(text, context)
+    check_facts(text, context, context.reserved - RESERVED - context.sizes)
     for line in declared.lines:
         _read_line(context, line, declared.shapes.get(target_name(line)))
     return Program(
@@ -228,22 +227,6 @@ def _check_gradient_names(text: Source, names: Collection[str]) -> None:
             if match is not None:
                 error.at(place_at(text.text, match.start()))
             raise error
-
-
-def _check_facts(text: Source, context: Context) -> None:
-    """A fact is said of a name of the program, and a fact about matrices of a square one."""
-    for name, facts in context.facts.items():
-        if name not in context.reserved - RESERVED - context.sizes:
-            near = nearest(name, sorted(context.tensors))
-            what = f"a fact is said of `{name}`, which is not declared or defined"
-            raise NameProblem(what, source=text.text, hint=near or "symmetric(A) names an input")
-        tensor = context.tensors.get(name)
-        of_matrices = sorted(facts & SQUARE_FACTS)
-        if tensor is not None and of_matrices:
-            square = tensor.rank == 2 and same_size(*tensor.shape)
-            if not square:
-                what = f"{of_matrices[0]}({name}): {name} has the shape {shape_text(tensor.shape)}"
-                raise ShapeProblem(what, source=text.text, hint=f"{name}: [N, N]")
 
 
 def _check_order(text: Source, declared: Declarations, defined: Mapping[str, ast.AST]) -> None:

@@ -7,15 +7,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from pullback.errors import IndexProblem, NameProblem, PullbackError, ShapeProblem, SyntaxProblem, nearest
+from pullback.errors import IndexProblem, NameProblem, PullbackError, ShapeProblem, SyntaxProblem
 from pullback.expression import MINUS_ONE, Expr, Num, Size, add, call, mul, num, power
 from pullback.limits import MAX_DIGITS, MAX_RANK, demand
 from pullback.reading.syntax import parse
 from pullback.sizes import exact_quotient, normal_size, size_text
 
-FACTS: Final = (
-    "positive", "nonnegative", "nonzero", "symmetric", "spd", "invertible", "lower_triangular",
-)  # fmt: skip
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 Symbol = Callable[[str], Expr]
@@ -183,16 +180,6 @@ def parse_integers(entry: Any) -> tuple[tuple[Expr, ...], Expr]:
         f"{entry!r} does not describe an integer tensor",
         hint='("B", "V"): shape B, values 0 .. V-1',
     )
-
-
-def parse_facts(entry: Any) -> frozenset[str]:
-    """Facts from `"spd"`, `"spd positive"` or a sequence."""
-    names = entry.replace(",", " ").split() if isinstance(entry, str) else list(entry)
-    for name in names:
-        if name not in FACTS:
-            near = nearest(str(name), FACTS)
-            raise NameProblem(f"`{name}` is not a fact that is known", hint=near or ", ".join(FACTS))
-    return frozenset(names)
 
 
 def parse_ranges(ranges: Mapping[str, Any] | None) -> dict[str, Expr]:

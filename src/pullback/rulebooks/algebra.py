@@ -32,6 +32,7 @@ from pullback.expression import (
 )
 from pullback.notation import show
 from pullback.rewriting import Rule
+from pullback.rulebooks.facts import FACTS
 
 Key = str
 
@@ -280,10 +281,10 @@ def _free_index(index: Index, taken: set[str]) -> Index:
 
 
 def tidy(e: Expr) -> Expr:
-    """Like terms and like powers gathered, everywhere."""
+    """Like terms and like powers gathered, and declared facts used, everywhere."""
 
     def change(node: Expr) -> Expr | None:
-        for rule in (POWERS, COLLECT):
+        for rule in (POWERS, *FACTS, COLLECT):
             applied = rule.apply(node)
             if applied is not None:
                 return applied[0]

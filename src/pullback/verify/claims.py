@@ -39,6 +39,7 @@ class ClaimVerdict:
     witness: Witness | None = None
     mend: Edit | None = None
     condition: str = ""  # under which a wrong claim is right
+    declaration: str = ""  # of the facts that say so: "symmetric(A)"
     notes: tuple[str, ...] = ()
     target: str = ""  # what is claimed where that is no gradient: J, H, tY, tdX
 
@@ -134,7 +135,9 @@ def _wrong(setting: Setting, wrt: Tensor, text: str, lines: Lines, outcome: Outc
     if witness is None and outcome.where is not None:
         witness = witness_at(setting, wrt, lines, outcome.where, ties=True)
     condition = holds_only_if(setting, wrt, lines)
-    reason = f"value: it is right only if {condition}" if condition else "value: the two sides differ"
-    return ClaimVerdict(
-        wrt.name, text, False, "exact", 0.0, reason, setting.right(wrt), witness, condition=condition
-    )
+    right = setting.right(wrt)
+    found = ClaimVerdict(wrt.name, text, False, "exact", 0.0, "value: the two sides differ", right, witness)
+    if condition is None:
+        return found
+    reason = f"value: it is right only if {condition.words}"
+    return replace(found, reason=reason, condition=condition.words, declaration=condition.declaration)

@@ -12,9 +12,8 @@ import numpy as np
 from pullback.errors import PullbackError
 from pullback.evaluator import Float64, PrimeField, random_inputs
 from pullback.evaluator.domain import Domain
-from pullback.evaluator.floats import Floats
 from pullback.evaluator.sizes import is_legal
-from pullback.expression import Definition, Tensor
+from pullback.expression import Definition, Tensor, clash
 from pullback.sizes import same_size
 from pullback.verify.setting import Point, Setting
 
@@ -32,7 +31,11 @@ class Condition:
     ones: tuple[str, ...] = ()
     equal: tuple[tuple[str, str], ...] = ()
     units: tuple[str, ...] = ()  # scalars that are 1
-    made: tuple[str, str] | None = None  # an input, and the kind of values it has
+
+    @property
+    def declaration(self) -> str:
+        """The facts as a program declares them."""
+        return "; ".join(f"{fact}({name})" for name, fact in self.facts.items())
 
 
 def conditions(setting: Setting, wrt: Tensor) -> Iterator[Condition]:
@@ -44,16 +47,19 @@ def conditions(setting: Setting, wrt: Tensor) -> Iterator[Condition]:
     given = [t for t in real if t is not wrt]
     for tensor in given:
         if _is_square(tensor):
-            yield Condition(f"{tensor} is tril(ones)", {}, made=(tensor.name, "causal"))
-            yield Condition(f"the diagonal of {tensor} is zero", {}, made=(tensor.name, "hollow"))
+            positive = f"{tensor} is lower triangular with a positive diagonal"
+            yield Condition(positive, {tensor.name: "lower_triangular"})
+            yield Condition(f"the diagonal of {tensor} is zero", {tensor.name: "zero_diagonal"})
     for tensor in real:
         if not tensor.facts:
             yield Condition(f"{tensor} is positive", {tensor.name: "positive"})
     for tensor in given:
         if tensor.rank:
-            yield Condition(f"the entries of {tensor} are 0 or 1", {}, made=(tensor.name, "mask"))
+            yield Condition(f"the entries of {tensor} are 0 or 1", {tensor.name: "binary"})
             each = "the entries" if tensor.rank == 1 else "the rows"
-            yield Condition(f"{each} of {tensor} sum to 1", {}, made=(tensor.name, "rows"))
+            yield Condition(f"{each} of {tensor} sum to 1", {tensor.name: "simplex"})
+            if tensor.rank == 2:
+                yield Condition(f"the columns of {tensor} sum to 1", {tensor.name: "simplex(axis=0)"})
         else:
             yield Condition(f"{tensor} = 1", {}, units=(tensor.name,))
     sizes = setting.program.sizes
@@ -67,31 +73,18 @@ def conditions(setting: Setting, wrt: Tensor) -> Iterator[Condition]:
         yield Condition(f"{names} are symmetric", {t.name: "symmetric" for t in square})
 
 
-def _made(kind: str, x: Floats, rng: np.random.Generator) -> Floats:
-    """Masks, distributions, distances, for which the language has no fact; in the shape of the draws."""
-    match kind:
-        case "mask":
-            return np.asarray(rng.integers(0, 2, size=x.shape), dtype=float)
-        case "rows":
-            positive = np.abs(x) + 0.1
-            return np.asarray(positive / positive.sum(axis=-1, keepdims=True))
-        case "hollow":
-            return np.where(np.eye(x.shape[-1], dtype=bool), 0.0, x)
-    return np.broadcast_to(np.tril(np.ones(x.shape[-2:])), x.shape)
-
-
 def _is_square(tensor: Tensor) -> bool:
     return tensor.rank == 2 and not tensor.is_integer and same_size(*tensor.shape)
 
 
-def holds_only_if(setting: Setting, wrt: Tensor, lines: Sequence[Definition]) -> str:
-    """The first condition under which a wrong claim is right, in words; empty where none is found."""
+def holds_only_if(setting: Setting, wrt: Tensor, lines: Sequence[Definition]) -> Condition | None:
+    """The first condition under which a wrong claim is right."""
     for tried, condition in enumerate(conditions(setting, wrt)):
         if tried == MOST:
             break
         if holds_under(setting, wrt, lines, condition):
-            return condition.words
-    return ""
+            return condition
+    return None
 
 
 def holds_under(setting: Setting, wrt: Tensor, lines: Sequence[Definition], condition: Condition) -> bool:
@@ -104,11 +97,12 @@ def holds_under(setting: Setting, wrt: Tensor, lines: Sequence[Definition], cond
     try:
         if not _agree(setting, wrt, lines, condition, legal[0], Float64(1e-7, TRIALS)):
             return False
-        exact: Domain[Any] = PrimeField(TRIALS, key=11)
         if not all(_agree(setting, wrt, lines, condition, sizes, Float64(1e-7, TRIALS)) for sizes in legal):
             return False
-        if condition.made is not None:
+        # A mask of -1e30 stands for one of -∞: equal in floats, and nowhere else.
+        if "lower_triangular" in condition.facts.values():
             return True
+        exact: Domain[Any] = PrimeField(TRIALS, key=11)
         return _agree(setting, wrt, lines, condition, legal[0], exact, silent=True)
     except (PullbackError, np.linalg.LinAlgError):
         return False
@@ -136,9 +130,6 @@ def _agree(
     values = random_inputs(inputs, sizes, domain, np.random.default_rng(6))
     for name in condition.units:
         values[name] = domain.integers(np.array(1))
-    if condition.made is not None:
-        name, kind = condition.made
-        values[name] = _made(kind, values[name], np.random.default_rng(7))
     differs, known = Point(setting, domain, sizes, values).compared(wrt, lines)
     return not differs.any() and (silent or bool(known.any()))
 
@@ -146,4 +137,10 @@ def _agree(
 def _with_fact(tensor: Tensor, fact: str | None) -> Tensor:
     if fact is None:
         return tensor
-    return Tensor(tensor.name, tensor.shape, tensor.values, tensor.facts | {fact})
+    facts = frozenset((fact,))
+    return Tensor(
+        tensor.name,
+        tensor.shape,
+        tensor.values,
+        facts if clash(tensor.facts | facts) else tensor.facts | facts,
+    )

@@ -19,7 +19,8 @@ def explained(verdict: ClaimVerdict) -> str:
     """One verdict as a few lines of text."""
     lines = [f"{_shown(verdict)} {_said(verdict)}"]
     if verdict.reason and verdict.ok is not True:
-        lines.append(f"  {verdict.reason}")
+        declared = f"; if so, declare {verdict.declaration}" if verdict.declaration else ""
+        lines.append(f"  {verdict.reason}{declared}")
     if verdict.right and verdict.ok is not True:
         first, *rest = verdict.right
         lines.append(f"  right: {first}")
@@ -111,6 +112,7 @@ def as_data(verdict: ClaimVerdict) -> dict[str, Any]:
         "error_bound": verdict.error_bound,
         "reason": verdict.reason or None,
         "condition": verdict.condition or None,
+        "declaration": verdict.declaration or None,
         "right": list(verdict.right),
         "witness": None if verdict.witness is None else witness_data(verdict.witness),
         "mend": None

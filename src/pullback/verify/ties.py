@@ -89,7 +89,8 @@ def one_sided(
 
     given = dict(values)
     for tensor in setting.inputs:
-        if not tensor.is_integer and tensor is not setting.upstream:
+        whole = tensor.is_integer or "binary" in tensor.facts
+        if not whole and tensor is not setting.upstream:
             given[tensor.name] = values[tensor.name] + shift(shape_at(tensor.shape, sizes))
     shifted = []
     for definition in setting.program.definitions:

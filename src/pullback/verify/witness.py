@@ -10,12 +10,13 @@ from itertools import product
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Float64, HighPrecision, Interpreter, Rational, small_integers
 from pullback.evaluator.domain import BoolArray, Domain, IntArray, Unrepresentable
 from pullback.evaluator.sizes import extents_in, is_legal, names_in
-from pullback.expression import Definition, Expr, Tensor
+from pullback.expression import Definition, Expr, Tensor, simplex_axis
 from pullback.verify.setting import Point, Setting
 
 DRAWS: Final = 8  # of each kind, at each shape
@@ -26,7 +27,10 @@ COARSE: Final = 1e-3  # relative; a difference that a perturbation does not remo
 MATRIX_FACTS: Final = frozenset(("spd", "invertible", "lower_triangular"))
 DIGITS: Final = 6  # printed of an irrational number
 
+FINEST: Final = 2**16  # the largest denominator of a drawn number
+
 Number = Fraction | float
+Drawn = npt.NDArray[Any]  # of integers, or of binary fractions
 Nested = Any  # a number, or lists of lists of numbers
 
 
@@ -79,23 +83,36 @@ def shape_at(shape: Sequence[Expr], sizes: Mapping[str, int]) -> tuple[int, ...]
 # ---- values ---------------------------------------------------------------------------------
 
 
-def draws_at(setting: Setting, sizes: Mapping[str, int]) -> dict[str, IntArray]:
-    """Small integers for each input, simple ones first; one leading axis of draws, facts respected."""
+def draws_at(setting: Setting, sizes: Mapping[str, int]) -> dict[str, Drawn]:
+    """Small numbers for each input, simple ones first; one leading axis of draws, facts respected.
+
+    All are integers but the entries of a distribution, which are binary fractions.
+    """
     rng = np.random.default_rng(1)
     kinds = [small_integers(setting.inputs, sizes, rng, DRAWS, largest) for largest in (1, 1, 2, 3)]
-    found: dict[str, IntArray] = {}
+    found: dict[str, Drawn] = {}
     for tensor in setting.inputs:
-        arrays = [kind[tensor.name] for kind in kinds]
+        arrays: list[Drawn] = [kind[tensor.name] for kind in kinds]
+        axis = simplex_axis(tensor)
         if tensor.is_integer:
             found[tensor.name] = arrays[0]
             continue
         if tensor.facts & MATRIX_FACTS:
-            arrays = [_regular(tensor.facts, array, rng) for array in arrays]
+            arrays = [_regular(tensor.facts, kind[tensor.name], rng) for kind in kinds]
+        elif axis is not None:
+            arrays[1:] = [_divided(arrays[1:], axis - tensor.rank)]
         elif not tensor.facts:
             arrays[0] = np.abs(arrays[0]) + (rng.random(arrays[0].shape) < 0.5) + 1
             arrays[1] = np.where(arrays[1] == 0, 2, arrays[1])
         found[tensor.name] = np.concatenate(arrays)
     return found
+
+
+def _divided(one_hot: Sequence[Drawn], axis: int) -> Drawn:
+    """Distributions with positive entries: 1/m of their mass everywhere, the rest at one place."""
+    place = np.concatenate(one_hot)
+    m = 2 ** int(np.ceil(np.log2(place.shape[axis])))
+    return np.asarray((1 + (m - place.shape[axis]) * place) / m)
 
 
 def _regular(facts: frozenset[str], a: IntArray, rng: np.random.Generator) -> IntArray:
@@ -109,7 +126,7 @@ def _regular(facts: frozenset[str], a: IntArray, rng: np.random.Generator) -> In
     return np.where(turned, np.swapaxes(low, -1, -2), low)
 
 
-def _as_floats(setting: Setting, raw: Mapping[str, IntArray]) -> dict[str, Any]:
+def _as_floats(setting: Setting, raw: Mapping[str, Drawn]) -> dict[str, Any]:
     return {t.name: raw[t.name] if t.is_integer else raw[t.name].astype(float) for t in setting.inputs}
 
 
@@ -162,18 +179,23 @@ def witness_at(
     return None
 
 
-def _weight(setting: Setting, raw: Mapping[str, IntArray], k: int) -> int:
+def _weight(setting: Setting, raw: Mapping[str, Drawn], k: int) -> int:
     """How hard a draw is on the reader: large, negative and zero entries count."""
     drawn = [raw[t.name][k] for t in setting.inputs if not t.is_integer]
     return sum(int((2 * np.abs(a) + 2 * (a < 0) + 3 * (a == 0)).sum()) for a in drawn)
 
 
-def _perturbed(setting: Setting, raw: Mapping[str, IntArray]) -> dict[str, Any]:
+def _perturbed(setting: Setting, raw: Mapping[str, Drawn]) -> dict[str, Any]:
+    """The same values moved a little; zeros and ones of a mask stay."""
     rng = np.random.default_rng(2)
     return {
-        t.name: raw[t.name] if t.is_integer else raw[t.name] + PERTURBATION * rng.random(raw[t.name].shape)
-        for t in setting.inputs
+        t.name: value + PERTURBATION * rng.random(value.shape) * _moves(t) if not t.is_integer else value
+        for t, value in ((t, raw[t.name]) for t in setting.inputs)
     }
+
+
+def _moves(tensor: Tensor) -> bool:
+    return "binary" not in tensor.facts
 
 
 def _differing(
@@ -203,13 +225,13 @@ def _exactly(
     wrt: Tensor,
     lines: Sequence[Definition],
     sizes: Mapping[str, int],
-    values: Mapping[str, IntArray],
+    values: Mapping[str, Drawn],
     domain: Domain[Any],
     suspected: Any,
 ) -> Witness | None:
     """Both numbers at one point, exactly or to 50 digits; None where they are equal or have no value."""
     whole = {t.name for t in setting.inputs if t.is_integer}
-    given = {name: value if name in whole else domain.integers(value) for name, value in values.items()}
+    given = {name: value if name in whole else _number(domain, value) for name, value in values.items()}
     point = Point(setting, domain, sizes, given)
     shape = shape_at(wrt.shape, sizes)
     try:
@@ -226,12 +248,20 @@ def _exactly(
     return Witness(dict(sizes), shown, entry, number(at[0]), number(at[1]), shape, shape)
 
 
+def _number(domain: Domain[Any], value: Drawn) -> Any:
+    """Integers or binary fractions as numbers of a domain."""
+    if np.issubdtype(value.dtype, np.integer):
+        return domain.integers(value)
+    scaled = domain.integers((value * FINEST).astype(np.int64))
+    return domain.mul(scaled, domain.number(Fraction(1, FINEST)))
+
+
 def number(x: Any) -> Number:
     """An exact number, or a float for what is not rational."""
     return x if isinstance(x, Fraction) else float(x)
 
 
-def nested(a: IntArray) -> Nested:
+def nested(a: Drawn) -> Nested:
     return np.asarray(a).tolist()
 
 
