@@ -260,6 +260,8 @@ def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement
     """Each matrix line that exactly one later matrix line uses once is written into it, while short."""
     trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
     uses = _count_uses(lines, trees)
+    read = (tensor for line in lines for tensor in (*tensors(line.definition.body), line.definition.tensor))
+    arrays = {tensor.name: tensor.rank for tensor in read if tensor.rank}
     result = {line.name: line for line in lines}
     order = [line.name for line in lines]
     for name in order:
@@ -269,7 +271,7 @@ def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement
         if user not in trees:
             continue
         new = _Replace(name, trees[name]).visit(_copy(trees[user]))
-        text = ast.unparse(ast.fix_missing_locations(polished(new))).replace("'", '"')
+        text = ast.unparse(ast.fix_missing_locations(polished(new, arrays))).replace("'", '"')
         if len(user) + 3 + len(text) > LONGEST and len(result[name].text) > SHORT:
             continue
         trees[user] = ast.parse(text, mode="eval").body

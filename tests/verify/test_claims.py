@@ -199,7 +199,7 @@ def test_json_is_complete_and_exact() -> None:
     assert data["ok"] is False
     (entry,) = data["verdicts"]
     assert entry["wrt"] == "x"
-    assert entry["right"] == ["dx = 2 * x / N"]
+    assert entry["right"] == ["dx = 2 / N * x"]
     assert entry["witness"]["claimed"] * 2 == entry["witness"]["true"]
     assert entry["mend"]["text"] == "2 * (x / N)"
 

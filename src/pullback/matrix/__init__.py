@@ -30,12 +30,13 @@ def matrix_line(definition: Definition) -> MatrixLine | None:
 
 def printed(definition: Definition) -> str:
     """The right side in matrix notation; raises `NoMatrixForm` where there is none."""
-    text = _text(whole(definition.indices, definition.body))
+    arrays = {a.tensor.name: a.tensor.rank for a in accesses(definition.body) if a.slots}
+    text = _text(whole(definition.indices, definition.body), arrays)
     if "reshape(" in text or "transpose(" in text:
         # One einsum is what a person writes where products would need their operands laid out anew.
         other = einsum_form(definition.body)
         if other is not None:
-            shorter = _text(exact(other, definition.indices))
+            shorter = _text(exact(other, definition.indices), arrays)
             if _length(shorter) < _length(text):
                 return shorter
     return text
@@ -46,8 +47,8 @@ def _length(text: str) -> int:
     return len(re.findall(r'"[^"]*"|\w+|[^\w\s]', text))
 
 
-def _text(value: ast.expr) -> str:
-    return ast.unparse(ast.fix_missing_locations(polished(value))).replace("'", '"')
+def _text(value: ast.expr, arrays: Mapping[str, int]) -> str:
+    return ast.unparse(ast.fix_missing_locations(polished(value, arrays))).replace("'", '"')
 
 
 def shape_line(line: MatrixLine, definition: Definition) -> ShapeLine:
