@@ -156,7 +156,7 @@ def test_what_is_refused_is_said_on_stderr(run: object, arguments: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("bogus",), ("derive",), ("derive", "Y = X", "--format", "html"), ("claim", "Y = X")]
+    "arguments", [(), ("bogus",), ("derive",), ("derive", "Y = X", "--format", "html"), ("claim",)]
 )
 def test_usage_errors_exit_with_2(run: object, arguments: tuple[str, ...]) -> None:
     assert callable(run)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pullback.checking import check
     from pullback.claiming import Verdict, claim
     from pullback.errors import PullbackError
+    from pullback.proofreading import Proofreading, proofread
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Derivation",
     "Formula",
     "Layer",
+    "Proofreading",
     "PullbackError",
     "Verdict",
     "__version__",
@@ -31,6 +33,7 @@ __all__ = [
     "derive",
     "layer",
     "layers",
+    "proofread",
 ]
 
 # Public name -> the module that it stands in. A name is imported when it is first used, so that the
@@ -40,6 +43,7 @@ _HOMES = {
     "Derivation": "pullback.api",
     "Formula": "pullback.api",
     "Layer": "pullback.catalogue",
+    "Proofreading": "pullback.proofreading",
     "PullbackError": "pullback.errors",
     "Verdict": "pullback.claiming",
     "check": "pullback.checking",
@@ -47,6 +51,7 @@ _HOMES = {
     "derive": "pullback.api",
     "layer": "pullback.catalogue",
     "layers": "pullback.catalogue",
+    "proofread": "pullback.proofreading",
 }
 
 

@@ -23,10 +23,10 @@ from pullback.reading import parse_shapes, parse_sizes
 from pullback.render.names import ascii_text
 
 if TYPE_CHECKING:
-    from pullback import catalogue, checking, claiming, showing
+    from pullback import catalogue, checking, claiming, proofreading, showing
 else:
-    catalogue, checking, claiming, showing = (
-        Later(f"pullback.{name}") for name in ("catalogue", "checking", "claiming", "showing")
+    catalogue, checking, claiming, proofreading, showing = (
+        Later(f"pullback.{name}") for name in ("catalogue", "checking", "claiming", "proofreading", "showing")
     )
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
@@ -75,10 +75,12 @@ def parser() -> argparse.ArgumentParser:
     _output_options(made)
     made.set_defaults(run=run_derive)
     judged = commands.add_parser(
-        "claim", help="whether a gradient is right: exit code 0 right, 1 wrong, 2 unknown"
+        "claim", help="whether gradients, or the lines of a derivation, are right: exit code 0, 1 or 2"
     )
     _program_options(judged)
-    judged.add_argument("claims", nargs="+", metavar="CLAIM", help='such as "dW = X.T @ dY"')
+    judged.add_argument(
+        "claims", nargs="*", metavar="CLAIM", help='"dW = X.T @ dY", or a derivation in a file'
+    )
     kind = judged.add_mutually_exclusive_group()
     kind.add_argument("--jacobian", metavar="X", help="the claim is the Jacobian of the output by X")
     kind.add_argument("--hessian", metavar="X,W", help="the claim is the Hessian by X and W, or by X twice")
@@ -171,8 +173,15 @@ def run_derive(options: argparse.Namespace) -> Answer:
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
-    claims, kind = claims_of_kind(options)
-    verdict = claiming.claim(read_text(options.program), claims, **kind, **_given(options))
+    program, given = read_text(options.program), _given(options)
+    verdict: claiming.Verdict | proofreading.Proofreading
+    if not options.claims:
+        verdict = proofreading.proofread(program, **given)
+    elif len(options.claims) == 1 and os.path.isfile(options.claims[0]):
+        verdict = proofreading.proofread(read_text(options.claims[0]), program, **given)
+    else:
+        claims, kind = claims_of_kind(options)
+        verdict = claiming.claim(program, claims, **kind, **given)
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     shown = verdict.json() if options.format == "json" else verdict.explain()
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)

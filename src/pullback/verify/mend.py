@@ -285,7 +285,7 @@ class Search:
     def above(self) -> tuple[Mapping[str, Tensor], Callable[[str], Any]] | None:
         """The tensors of all lines but the last, and their values; None where they cannot stand alone."""
         if len(self.original) == 1:
-            return {}, self._forward
+            return None if self.point is None else ({}, self.point.value)
         try:
             lines = self.setting.read_above(self.wrt, "\n".join(self.original[:-1]))
         except PullbackError:
@@ -294,10 +294,6 @@ class Search:
         if any(name in self.setting.known for name in made) or self.point is None:
             return None
         return made, self.point.beyond(lines).tensor
-
-    def _forward(self, name: str) -> Any:
-        assert self.point is not None
-        return self.point.forward.tensor(name)
 
     @cached_property
     def named(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pullback.evaluator import Checker, Float64, Interpreter, Outcome
 from pullback.evaluator.derivatives import gradient_in
 from pullback.evaluator.domain import Domain
 from pullback.evaluator.sizes import extents_in
-from pullback.expression import Definition, Expr, Tensor
+from pullback.expression import Definition, Expr, Tensor, tensors
 from pullback.formula import gradient_program
 from pullback.program import Program, upstream_of
 from pullback.reading import read_lines
@@ -86,6 +86,10 @@ class Setting:
         sizes, ranges = self.program.sizes, self.program.ranges
         return read_lines(text, self.known, sizes=sizes, ranges=ranges, targets=targets, reserved=self.hidden)
 
+    def value(self, forward: Interpreter[Any], word: str) -> Any:
+        """The value of a name that a claim may read, over the forward values."""
+        return forward.tensor(word)
+
     def outcome(self, wrt: Tensor, lines: Lines) -> Outcome:
         """What the checker says of a claim."""
         return self.checker.gradient(wrt, self.program.output, self.upstream, lines)
@@ -102,12 +106,13 @@ class Setting:
 
     def derived(self, wrt: Tensor) -> Derived:
         if wrt.name not in self._derived:
-            self._derived[wrt.name] = derive_program(self.program, [wrt.name])
+            program = self.program if wrt in self.program.inputs else given(self.program, wrt)
+            self._derived[wrt.name] = derive_program(program, [wrt.name])
         return self._derived[wrt.name]
 
     def right(self, wrt: Tensor) -> tuple[str, ...]:
         """The derived gradient program, beside which a wrong claim is shown."""
-        if wrt not in self.program.inputs:
+        if wrt not in self.program.inputs and self.program.by_name.get(wrt.name) is not wrt:
             return ()
         try:
             return self._right(wrt)
@@ -116,6 +121,18 @@ class Setting:
 
     def _right(self, wrt: Tensor) -> tuple[str, ...]:
         return tuple(str(line) for line in gradient_program(self.derived(wrt), [wrt.name]))
+
+
+def given(program: Program, tensor: Tensor) -> Program:
+    """The program below an intermediate, which becomes an input."""
+    definitions = [d for d in program.definitions if d.tensor is not tensor]
+    wanted = {program.output}
+    for definition in reversed(definitions):
+        if definition.tensor in wanted:
+            wanted |= set(tensors(definition.body))
+    left = tuple(d for d in definitions if d.tensor in wanted)
+    inputs = tuple(t for t in (*program.inputs, tensor) if t in wanted or t is tensor)
+    return Program(inputs, left, program.source, (), program.ranges)
 
 
 class Point:
@@ -141,7 +158,11 @@ class Point:
         self, lines: Sequence[Definition], outer: Callable[[str], Any] | None = None
     ) -> Interpreter[Any]:
         """The lines of a claim, over the forward values (or what `outer` gives)."""
-        return Interpreter(self.domain, self.sizes, {}, lines, outer or self.forward.tensor)
+        return Interpreter(self.domain, self.sizes, {}, lines, outer or self.value)
+
+    def value(self, word: str) -> Any:
+        """What the setting makes known under a name."""
+        return self.setting.value(self.forward, word)
 
     def claimed(self, lines: Sequence[Definition], outer: Callable[[str], Any] | None = None) -> Any:
         with np.errstate(all="ignore"):

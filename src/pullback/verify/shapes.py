@@ -50,11 +50,11 @@ def misfit(setting: Setting, wrt: Tensor, text: str, error: PullbackError) -> Mi
     last = statements[-1]
     value = last.value if isinstance(last, ast.Assign | ast.Expr) else None
     indexed = isinstance(last, ast.Assign) and isinstance(last.targets[0], ast.Subscript)
-    shape = None if value is None or indexed else _shape(setting, above[:-1], value)
+    shape = None if value is None or indexed else shape_of(setting, above[:-1], value)
     if shape is None:
         return Misfit(error.message, None, _clash(error.message))
     claim = ast.unparse(value) if value is not None else text
-    return Misfit(f"{setting.expected(wrt, _words(wrt.shape))}; {claim} is {_words(shape)}", shape)
+    return Misfit(f"{setting.expected(wrt, shape_words(wrt.shape))}; {claim} is {shape_words(shape)}", shape)
 
 
 def _clash(message: str) -> tuple[Expr, Expr] | None:
@@ -66,7 +66,8 @@ def _clash(message: str) -> tuple[Expr, Expr] | None:
     return size_expression(first, Size), size_expression(second, Size)
 
 
-def _words(shape: Sequence[Expr]) -> str:
+def shape_words(shape: Sequence[Expr]) -> str:
+    """A shape as it is said: `N×D`, `a vector of N`."""
     return shape_text(shape) if len(shape) != 1 else f"a vector of {size_text(shape[0])}"
 
 
@@ -77,13 +78,15 @@ def _innermost(setting: Setting, above: Sequence[str], node: ast.expr) -> Misfit
             found = _innermost(setting, above, child)
             if found is not None:
                 return found
-    if not isinstance(node, ast.BinOp) or _shape(setting, above, node) is not None:
+    if not isinstance(node, ast.BinOp) or shape_of(setting, above, node) is not None:
         return None
-    left, right = (_shape(setting, above, side) for side in (node.left, node.right))
+    left, right = (shape_of(setting, above, side) for side in (node.left, node.right))
     if left is None or right is None:
         return None
     a, b = ast.unparse(node.left), ast.unparse(node.right)
-    said = f"{a} is {_words(left)} and {b} is {_words(right)}, so {ast.unparse(node)} does not exist"
+    said = (
+        f"{a} is {shape_words(left)} and {b} is {shape_words(right)}, so {ast.unparse(node)} does not exist"
+    )
     if isinstance(node.op, ast.MatMult) and left and right:
         m, n = left[-1], right[max(len(right) - 2, 0)]
         met = f"({shape_text(left)})({shape_text(right)}), {size_text(m)} meets {size_text(n)}"
@@ -93,7 +96,7 @@ def _innermost(setting: Setting, above: Sequence[str], node: ast.expr) -> Misfit
     return Misfit(f"{said}: {shape_text(left)} against {shape_text(right)}", None, clash)
 
 
-def _shape(setting: Setting, above: Sequence[str], node: ast.expr) -> tuple[Expr, ...] | None:
+def shape_of(setting: Setting, above: Sequence[str], node: ast.expr) -> tuple[Expr, ...] | None:
     """The shape of a part of the claim, or None where it has none of its own."""
     text = "\n".join([*above, f"part_of_claim = {ast.unparse(node)}"])
     try:

@@ -1,0 +1,1 @@
+"""Derivations that people write down: their lines found, read into the language, and judged one by one."""

@@ -1,0 +1,145 @@
+"""Where the mathematics of a text stands: code blocks, inline code, displayed formulas, and fragments of prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pullback.derivations.names import CALLED
+
+SKIPPED: Final = frozenset(
+    ("bash", "sh", "shell", "console", "json", "yaml", "toml", "html", "c", "cpp", "cuda", "diff")
+)
+_STATEMENT: Final = re.compile(
+    r"(import|from|def|return|class|if|for|while|with|print|assert|raise|try|pass|@)\b|>>>|\"\"\""
+)
+_RELATION: Final = re.compile(r"(?<![<>!])=|∈|≡|≔|\\in\b|\\equiv\b")
+_WORD: Final = re.compile(r"[A-Za-z][a-z'’]+(?:-[a-z]+)*\Z|[A-Z]{2,}s?\Z")
+_OPERATOR: Final = re.compile(r"[-+*/@=·∘⊙⊗×∈<>≤≥≠−∑Σ≡]$")
+_OPENING: Final = re.compile(r"^[-+*/@=·∘⊙⊗×∈<>≤≥≠−≡]")
+_CONDITIONS: Final = frozenset(("if", "when", "whenever", "where", "for"))
+_LISTED: Final = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[-*+•]\s+|\(?\d{1,3}[.)]\s+|\([a-z]\)\s+)*")
+_NUMBERED: Final = re.compile(r"\s*(?:\\tag\{\w+\}|\(\d+[a-z]?\))\s*$")
+_ARROWS: Final = re.compile(r"^\s*(?:⇒|⟹|=>|→|∴|⟺|<=>|\\Rightarrow|\\implies)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One line, or a part of one, that may be mathematics."""
+
+    line: int
+    text: str
+    source: str  # "code", "inline" or "prose"
+    whole: str  # the line that it stands in
+
+
+def passages(text: str) -> Iterator[Passage]:
+    """Every passage of a text in its order. Prose without a relation sign is left out."""
+    fence, language, display = "", "", False
+    held, first = "", 0
+    for number, row in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        mark = re.match(r"\s*(```+|~~~+)\s*(\w*)", row)
+        if mark is not None and (not fence or mark[1].startswith(fence)):
+            fence, language = ("", "") if fence else (mark[1], mark[2].lower())
+            continue
+        if fence and language in SKIPPED:
+            continue
+        opened = re.match(r"\s*(\$\$|\\\[|\\begin\{)", row) is not None and not display
+        inside = bool(fence) or display or opened or re.match(r"(?: {4}|\t)\s*[^\s*+-]", row) is not None
+        if opened or display:
+            ends = len(re.findall(r"\$\$", row)) % 2 == 1 or re.search(r"\\\]|\\end\{", row) is not None
+            display = (opened and not re.search(r"\$\$.*\$\$|\\\[.*\\\]", row)) if opened else not ends
+            row = re.sub(r"\$\$|\\\[|\\\]|\\begin\{\w+\*?\}|\\end\{\w+\*?\}|&|\\\\\s*$", " ", row)
+        if not inside:
+            yield from _prose(number, row)
+            continue
+        written = f"{held} {_code(row).strip()}" if held else _code(row)
+        first = first if held else number
+        held = written if _is_open(written) and len(written) < 2_000 else ""
+        if written.strip() and not held and not _STATEMENT.match(written.strip()):
+            yield Passage(first, written.strip(), "code", row.strip())
+    if held.strip():
+        yield Passage(first, held.strip(), "code", held.strip())
+
+
+def _code(row: str) -> str:
+    """A line of code without its comment, its arrow and its number."""
+    row = re.sub(r"(?<!\\)#.*|//\s.*", "", row)
+    return " ".join(_NUMBERED.sub("", _ARROWS.sub("", row.strip())).split()).rstrip(" .,;")
+
+
+def _is_open(text: str) -> bool:
+    """Whether a line goes on below: a bracket is open, or an operator stands at its end."""
+    depth = sum(text.count(c) for c in "([{") - sum(text.count(c) for c in ")]}")
+    return depth > 0 or re.search(r"(?:[-+*/@=·∘]|\\)\s*$", text) is not None
+
+
+def _prose(number: int, row: str) -> Iterator[Passage]:
+    """Inline code and formulas first, then what else on the line looks like mathematics."""
+    whole = row.strip()
+    if whole.startswith("|") and whole.endswith("|") and whole.count("|") > 2:
+        for cell in whole.strip("|").split("|"):
+            yield from _prose(number, cell)
+        return
+    row = _NUMBERED.sub("", _ARROWS.sub("", _LISTED.sub("", row, count=1)))
+    row = re.sub(r"(?<!\S)(\*\*|__|\*|_)(?=\S)(.+?)(?<=\S)\1(?=[\s.,;:)]|$)", r"\2", row)
+    left = []
+    for part in re.split(r"(`+[^`]+`+|\$[^$]+\$)", row):
+        if part[:1] in ("`", "$") and part[-1:] == part[:1]:
+            inner = part.strip("`$").strip()
+            if _RELATION.search(inner) and not inner.startswith("="):
+                yield Passage(number, inner.rstrip(" .,;"), "inline", whole)
+                left.append(" ; ")
+            else:
+                left.append(f" {inner} ")
+        else:
+            left.append(part)
+    for fragment in _fragments("".join(left)):
+        yield Passage(number, fragment, "prose", whole)
+
+
+def _fragments(row: str) -> Iterator[str]:
+    """The longest runs of mathematics between ordinary words, where they hold a relation."""
+    words = row.split()
+    run: list[str] = []
+    for k, word in enumerate([*words, "."]):
+        end = k == len(words)
+        before = words[k - 1] if k else ""
+        after = words[k + 1] if k + 1 < len(words) else ""
+        if not end and not _is_prose(word, before, after):
+            run.append(word)
+            if (word[-1] in ".;:" and not word.endswith("..")) or word == ";":
+                yield from _closed(run)
+                run = []
+            continue
+        if not end and run and word.lower() in _CONDITIONS:
+            run.append(word.lower())
+            continue
+        yield from _closed(run)
+        run = [word.lower()] if not end and word.lower() in ("if", "when", "whenever") else []
+
+
+def _closed(run: list[str]) -> Iterator[str]:
+    while run and (run[-1] in _CONDITIONS or run[-1] in ",;:."):
+        run = run[:-1]
+    while run and run[0] in ("where", "for"):
+        run = run[1:]
+    text = " ".join(run).rstrip(" .,;:")
+    if _RELATION.search(text) and len(text) > 2:
+        yield text
+
+
+def _is_prose(word: str, before: str, after: str) -> bool:
+    """An ordinary word, unless an operator stands beside it."""
+    bare = word.strip(',.;:!?()"“”')
+    if bare.lower() in _CONDITIONS or not bare:
+        return bool(bare)
+    if bare in ("a", "A", "I"):
+        return not (_OPENING.match(after) or _OPERATOR.search(before) or word != bare)
+    if _WORD.match(bare) is None or bare in CALLED or re.match(r"d[A-Z]", bare):
+        return False
+    if re.fullmatch(r"[A-Z]{2,4}", bare):
+        return False  # XW, QK
+    return not (_OPENING.match(after) and word == bare) and not (_OPERATOR.search(before) and len(before) < 3)

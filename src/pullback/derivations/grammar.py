@@ -1,0 +1,399 @@
+"""A line of a derivation as a syntax tree: Python's nodes, and a few that Python lacks.
+
+`Call(Name("Σ"), [List(indices), body])` is a sum (an index may stand in a pair with its end),
+`Call(Name("∂"), [of, by])` a derivative, `Call(Name("⁻¹"), [A])` an inverse, `ᵀ` a transpose that makes a row. Products that are not yet decided carry the operators of `names`.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from pullback.derivations.handwriting import Cursor, Token, tokens
+from pullback.derivations.names import ALIASES, CALLED, Beside, Circled, Dot, Hadamard, Names, item
+from pullback.errors import LimitProblem, SyntaxProblem
+from pullback.verify.tree import binary, call, name
+
+DEEPEST: Final = 40
+KEYWORDS: Final = frozenset(
+    ("axis", "keepdims", "k", "stride", "padding", "dilation", "groups", "shift", "dim")
+)
+_PRODUCTS: Final[dict[str, type[ast.operator]]] = {
+    "*": ast.Mult, "@": ast.MatMult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod, "·": Dot, "∘": Hadamard,
+    ".*": Hadamard, "⊗": Circled,
+}  # fmt: skip
+_RELATIONS: Final[dict[str, type[ast.cmpop]]] = {
+    "=": ast.Eq, "==": ast.Eq, "!=": ast.NotEq, "<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE,
+}  # fmt: skip
+_REDUCTIONS: Final = frozenset(("sum", "mean", "max", "min", "prod"))
+
+
+def read_sides(text: str, names: Names) -> list[ast.expr]:
+    """The sides of a chain of equalities. Raises `SyntaxProblem` for text that is no mathematics."""
+    grammar = Grammar(tokens(text), names)
+    sides = [grammar.additive()]
+    while grammar.take("=", ":=", "=="):
+        sides.append(grammar.additive())
+    grammar.finished()
+    return sides
+
+
+def read_condition(text: str, names: Names) -> ast.expr:
+    """A comparison, such as `i = k`."""
+    grammar = Grammar(tokens(text), names)
+    found = grammar.expression()
+    grammar.finished()
+    return found
+
+
+class Grammar(Cursor):
+    """A parser by precedence; what a word means depends on the names that are known."""
+
+    def __init__(self, found: list[Token], names: Names) -> None:
+        super().__init__(found)
+        self.names = names
+        self.depth = 0
+
+    # ---- by precedence
+
+    def expression(self) -> ast.expr:
+        """A sum, or a comparison of sums."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise LimitProblem(f"brackets nest more than {DEEPEST} deep", hint="name a part on its own line")
+        left = self.additive()
+        ops: list[ast.cmpop] = []
+        rest: list[ast.expr] = []
+        while relation := self.take(*_RELATIONS):
+            ops.append(_RELATIONS[relation]())
+            rest.append(self.additive())
+        self.depth -= 1
+        return ast.Compare(left, ops, rest) if ops else left
+
+    def additive(self) -> ast.expr:
+        left = self.signed()
+        while op := self.take("+", "-"):
+            left = binary(left, ast.Add() if op == "+" else ast.Sub(), self.signed())
+        return left
+
+    def signed(self) -> ast.expr:
+        if self.take("-"):
+            return ast.UnaryOp(ast.USub(), self.signed())
+        self.take("+")
+        return self.product()
+
+    def product(self) -> ast.expr:
+        left = self.factor()
+        while True:
+            op = self.take(*_PRODUCTS)
+            if op:
+                left = binary(left, _PRODUCTS[op](), self.factor())
+            elif self.begins_factor():
+                left = binary(left, Beside(), self.factor())
+            else:
+                return left
+
+    def begins_factor(self) -> bool:
+        token = self.next
+        if token.kind in ("name", "sum", "number"):
+            return True
+        return token.kind == "op" and token.text in ("(", "[", "{", "∂", "∇", "δ")
+
+    def factor(self) -> ast.expr:
+        if self.take("-"):
+            return ast.UnaryOp(ast.USub(), self.factor())
+        base = self.postfix()
+        if self.take("**") or self.take("^"):
+            return binary(base, ast.Pow(), self.factor())
+        return base
+
+    def postfix(self) -> ast.expr:
+        return self.endings(self.primary())
+
+    def endings(self, base: ast.expr, *, powers: bool = True) -> ast.expr:
+        """Subscripts, superscripts, transposes and methods that follow."""
+        while True:
+            token = self.next
+            if token.kind == "sub":
+                base = self.subscript(base)
+            elif token.kind == "sup" and powers:
+                base = self.superscript(base)
+            elif token.kind == "method" and powers:
+                base = self.method(base)
+            elif token.kind == "op" and token.text == "[" and not token.spaced and _is_tensor(base):
+                self.at += 1
+                base = item(base, self.slots())
+            elif powers and token.text == ".T":
+                self.at += 1
+                base = ast.Attribute(base, "T", ast.Load())
+            elif powers and token.text == "'" and not token.spaced:
+                self.at += 1
+                base = ast.Attribute(base, "ᵀ", ast.Load())
+            else:
+                return base
+
+    def slots(self) -> list[ast.expr]:
+        found = [self.slot()]
+        while self.take(","):
+            found.append(self.slot())
+        self.demand("]")
+        return found
+
+    def slot(self) -> ast.expr:
+        parts: list[ast.expr | None] = []
+        while True:
+            here = self.next.text
+            parts.append(None if here in (":", ",", "]") else self.expression())
+            if not self.take(":"):
+                break
+        if len(parts) == 1:
+            if parts[0] is None:
+                raise SyntaxProblem("an index is missing between the brackets", hint="W[i,j]")
+            return parts[0]
+        return ast.Slice(*parts[:3])
+
+    def subscript(self, base: ast.expr) -> ast.expr:
+        written = self.next.text
+        self.at += 1
+        content = written[2:-1] if written.startswith("_{") else written[1:]
+        if isinstance(base, ast.Call) and content in ("F", "2"):
+            return base  # the Frobenius norm, the 2-norm
+        if content.replace(" ", "").isalnum():
+            entry = self.names.entry(base, content.replace(" ", ""))
+            if entry is not None:
+                return entry
+            if isinstance(base, ast.Name) and self.names.rank_of(base) is None:
+                return self.names.meaning(f"{base.id}{content}") or name(f"{base.id}{content}")
+        inner = Grammar(tokens(f"[{content}]"), self.names)
+        inner.demand("[")
+        found = [_from_one(slot) for slot in inner.slots()]
+        inner.finished()
+        return item(base, found)
+
+    def superscript(self, base: ast.expr) -> ast.expr:
+        content = self.next.text.strip("^{}").strip()
+        self.at += 1
+        if content in ("T", "t"):
+            return ast.Attribute(base, "ᵀ", ast.Load())
+        if content == "-1":
+            return call("⁻¹", base)
+        if content == "-T":
+            return ast.Attribute(call("⁻¹", base), "ᵀ", ast.Load())
+        if content == "*":
+            raise SyntaxProblem("`^*` has no meaning here", hint="^T for a transpose")
+        inner = Grammar(tokens(content), self.names)
+        exponent = inner.additive()
+        inner.finished()
+        return binary(base, ast.Pow(), exponent)
+
+    def method(self, base: ast.expr) -> ast.expr:
+        """`dY.sum(0)` is `sum(dY, axis=0)`."""
+        word = self.next.text[1:]
+        self.at += 1
+        self.demand("(")
+        arguments, keywords = self.arguments()
+        if word in ("t", "transpose") and not arguments:
+            return ast.Attribute(base, "T", ast.Load())
+        if word not in CALLED:
+            raise SyntaxProblem(f"`.{word}()` is not known", hint="functions stand in front: sum(X, axis=0)")
+        return _called(word, [base, *arguments], keywords)
+
+    # ---- what a factor begins with
+
+    def primary(self) -> ast.expr:
+        token = self.next
+        self.at += 1
+        match token.kind, token.text:
+            case "number", text:
+                return ast.Constant(float(text) if any(c in text for c in ".eE") else int(text))
+            case "string", text:
+                return ast.Constant(text[1:-1])
+            case "sum", _:
+                return self.total()
+            case "name", word:
+                return self.word(word)
+            case "op", "(" | "{" as opened:
+                inside = self.expression()
+                self.demand(")" if opened == "(" else "}")
+                return inside
+            case "op", "[":
+                return self.bracketed()
+            case "op", "||" | "|" as bar:
+                inside = self.additive()
+                self.demand(bar)
+                return call("norm" if bar == "||" else "abs", inside)
+            case "op", "∂":
+                return self.derivative()
+            case "op", "∇":
+                return self.nabla()
+            case "op", "δ":
+                return self.kronecker()
+        shown = token.text or "the end of the line"
+        raise SyntaxProblem(f"a name, a number or a bracket is expected before `{shown}`")
+
+    def bracketed(self) -> ast.expr:
+        """`[i = j]` is a bracket of Iverson's, `[N, 1]` a list."""
+        parts = [self.expression()]
+        while self.take(","):
+            parts.append(self.expression())
+        self.demand("]")
+        if len(parts) == 1 and isinstance(parts[0], ast.Compare):
+            return parts[0]
+        return ast.List(parts, ast.Load())
+
+    def word(self, word: str) -> ast.expr:
+        names = self.names
+        if word.startswith("delta_") and "delta" not in names.ranks and len(word) == 8:
+            return ast.Compare(name(word[6]), [ast.Eq()], [name(word[7])])
+        if self.next.text == "/" and word[:1] == "d" and word not in names.ranks:
+            found = self.quotient(word)
+            if found is not None:
+                return found
+        if self.next.text == "(" and word not in names.ranks and word not in names.sizes:
+            if word in CALLED or not self.next.spaced:
+                self.at += 1
+                return _called(word, *self.arguments())
+        if word == "sqrt":
+            return call("sqrt", self.postfix())
+        meaning = names.meaning(word)
+        if meaning is not None:
+            return meaning
+        factors = names.product(word)
+        if factors is None:
+            return name(word)
+        # A subscript or a transpose belongs to the last factor.
+        factors[-1] = self.endings(factors[-1])
+        result = factors[0]
+        for factor in factors[1:]:
+            result = binary(result, Beside(), factor)
+        return result
+
+    def arguments(self) -> tuple[list[ast.expr], list[ast.keyword]]:
+        found: list[ast.expr] = []
+        keywords: list[ast.keyword] = []
+        while not self.take(")"):
+            word = self.next.text
+            if word in KEYWORDS and self.tokens[self.at + 1].text == "=":
+                self.at += 2
+                keywords.append(ast.keyword("axis" if word == "dim" else word, self.constant()))
+            else:
+                found.append(self.expression())
+            if not self.take(",") and self.next.text != ")":
+                self.demand(")")
+        return found, keywords
+
+    def constant(self) -> ast.expr:
+        """The value of a keyword."""
+        if self.next.text in ("True", "False"):
+            self.at += 1
+            return ast.Constant(self.tokens[self.at - 1].text == "True")
+        if not self.take("("):
+            return self.additive()
+        parts = [self.additive()]
+        while self.take(","):
+            if self.next.text != ")":
+                parts.append(self.additive())
+        self.demand(")")
+        return ast.Tuple(parts, ast.Load())
+
+    # ---- sums and derivatives
+
+    def total(self) -> ast.expr:
+        """`Σ_k a b`: the sum reaches to the end of the product."""
+        bound: list[ast.expr] = []
+        if self.next.kind == "sub":
+            content = self.next.text[1:].strip("{}")
+            self.at += 1
+            inner = Grammar(tokens(content), self.names)
+            bound.append(inner.expression())
+            while inner.take(","):
+                bound.append(inner.expression())
+            if len(bound) == 1 and isinstance(bound[0], ast.Name) and content.islower():
+                bound = [name(letter) for letter in content.strip()]
+            inner.finished()
+        if self.next.kind == "sup":
+            top = Grammar(tokens(self.next.text[1:].strip("{}")), self.names).additive()
+            self.at += 1
+            if len(bound) == 1:
+                bound = [ast.Tuple([bound[0], top], ast.Load())]
+        if not bound:
+            raise SyntaxProblem("a sum says over which index it runs", hint="Σ_k, or sum(…, axis=0)")
+        return call("Σ", ast.List(bound, ast.Load()), self.product())
+
+    def derivative(self) -> ast.expr:
+        """`∂L/∂W[i,j]`, after its first sign."""
+        of = self.operand()
+        self.demand("/")
+        self.demand("∂")
+        return call("∂", of, self.operand())
+
+    def operand(self) -> ast.expr:
+        token = self.next
+        if token.text == "(":
+            raise SyntaxProblem("a derivative is of a name, by a name", hint="∂L/∂W[i,j]")
+        if token.kind != "name":
+            raise SyntaxProblem("the name after `∂` is missing", hint="∂L/∂W[i,j]")
+        self.at += 1
+        return self.endings(self.meaning(token.text), powers=False)
+
+    def meaning(self, word: str) -> ast.expr:
+        if self.names.is_loss(word):
+            return name(word)
+        return self.names.meaning(word) or name(word)
+
+    def quotient(self, word: str) -> ast.expr | None:
+        """`dL/dW_ij`: a derivative, where both names are known."""
+        before, names = self.at, self.names
+        of: ast.expr = self.meaning(word[1:])
+        known = isinstance(of, ast.Name) and names.is_loss(of.id)
+        of = self.endings(of, powers=False)
+        if (known or _is_tensor(of)) and self.take("/"):
+            token = self.next
+            if token.kind == "name" and token.text[:1] == "d" and names.meaning(token.text[1:]) is not None:
+                self.at += 1
+                return call("∂", of, self.endings(self.meaning(token.text[1:]), powers=False))
+        self.at = before
+        return None
+
+    def nabla(self) -> ast.expr:
+        """`∇_W L`."""
+        if self.next.kind != "sub":
+            raise SyntaxProblem("`∇` says by which tensor", hint="∇_W L, or ∂L/∂W")
+        by = self.meaning(self.next.text[1:].strip("{}"))
+        self.at += 1
+        of = self.operand() if self.next.kind == "name" and self.names.is_loss(self.next.text) else name("L")
+        return call("∂", of, by)
+
+    def kronecker(self) -> ast.expr:
+        """`δ_ij`, `δ[i,j]`, `δ(i,j)`."""
+        if self.next.kind == "sub":
+            content = self.next.text[1:].strip("{}").replace(",", " ").replace(" ", "")
+            self.at += 1
+            parts: list[ast.expr] = [name(letter) for letter in content]
+        else:
+            closed = "]" if self.take("[") else ")"
+            if closed == ")":
+                self.demand("(")
+            parts = [self.expression()]
+            while self.take(","):
+                parts.append(self.expression())
+            self.demand(closed)
+        if len(parts) != 2:
+            raise SyntaxProblem("a Kronecker delta has two indices", hint="δ_ij, or [i = j]")
+        return ast.Compare(parts[0], [ast.Eq()], [parts[1]])
+
+
+def _is_tensor(node: ast.expr) -> bool:
+    return not isinstance(node, ast.Constant | ast.Compare | ast.List)
+
+
+def _from_one(slot: ast.expr) -> ast.expr:
+    """A number under a letter counts from 1."""
+    return ast.Constant(slot.value - 1) if isinstance(slot, ast.Constant) else slot  # type: ignore[operator]
+
+
+def _called(word: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
+    function = ALIASES.get(word, word)
+    if function in _REDUCTIONS and len(arguments) == 2:
+        keywords = [*keywords, ast.keyword("axis", arguments.pop())]
+    return ast.Call(name(function), arguments, keywords)

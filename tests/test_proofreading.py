@@ -1,0 +1,158 @@
+"""`proofread`: what a user brings, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pullback import PullbackError, proofread
+from pullback.cli import main
+
+LINEAR = "X: [N, D]\nW: [D, M]\nY = X @ W\n"
+
+
+def block(text: str) -> str:
+    return f"```\n{text}\n```"
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [
+        (LINEAR + "dW = X.T @ dY", True),
+        (LINEAR + "dW = dY.T @ X", False),
+        (LINEAR + "dW = Xᵀ G", True),
+        (LINEAR + "dW[i,j] = X[n,i] * dY[n,j]", True),
+        (LINEAR + "dW_ij = X_ni dY_nj = dY_nj X_ni", True),
+        (LINEAR + "X̄ = Ȳ Wᵀ", True),
+        (LINEAR + "grad_X = grad_output @ W.T", True),
+        (LINEAR + "dW = X^T dY +", None),
+        (LINEAR + "dW = X^T dZ", None),
+        ("x: [N]\nL = sum(x**2)\ndx = 2 x", True),
+        ("x: [N]\nL = sum(x**2)\ndx = x", False),
+        ("x: [N]\ny = tanh(x)\ndx = dy ∘ (1 − y²)", True),
+        ("x: [N]\ny = σ(x)\n∂y_i/∂x_j = δ_ij y_i (1 - y_i)", True),
+        ("x: [N]\np = softmax(x)\n∂p_i/∂x_j = p_i (δ_ij − p_j)", True),
+        ("x: [N]\np = softmax(x)\n∂p_i/∂x_j = p_i (δ_ij + p_j)", False),
+        ("x: [N]\np = softmax(x)\ndx_j = p_j (dp_j − Σ_k dp_k p_k)", True),
+        ("x: [N]\ns = x @ x\nlet = 2 s\nds = 1", None),
+        ("A: [N, N]\nx: [N]\nf = x^T A x\ndx = 2 A x", False),
+        ("A: [N, N]\nx: [N]\nsymmetric(A)\nf = x^T A x\ndx = 2 A x", True),
+        ("A: [N, N]\nx: [N]\nf = x^T A x\ndx = (A + A^T) x\ndA = x x^T", True),
+        ("X: [N, D]\nw: [D]\ny: [N]\nL = ||X w - y||²/N\n∂L/∂w = 2/N Xᵀ(X w − y)", True),
+        ("S: [N, N]\nf = logdet(S)\ndS = S^{-T}", True),
+        ("X: [N, D]\nμ = mean(X, axis=0)\nY = X − μ\ndX = dY − mean(dY, axis=0)", True),
+        ("Q: [N, d]\nK: [N, d]\nS = Q Kᵀ\ndK = dSᵀ Q\ndQ = dS K", True),
+    ],
+)
+def test_verdicts(text: str, ok: bool | None) -> None:
+    assert proofread(block(text)).ok is ok
+
+
+def test_a_line_is_held_against_the_one_before() -> None:
+    report = proofread(block(LINEAR + "dW = X dY = dY X\ndW = X^T dY\ndX = 2 dY W^T\ndX = dY W^T + dY W^T"))
+    assert [line.follows for line in report.lines[1:]] == [None, None, None, None, True]
+    assert [line.ok for line in report.lines[1:]] == [False, False, True, False, False]
+    assert "it follows from what was said before, which is wrong already" in report.explain()
+
+
+def test_a_helper_on_the_way_back() -> None:
+    report = proofread(block("x: [N]\np = softmax(x)\ns = dp @ p\ndx = p ∘ (dp − s)"))
+    assert report.ok is True
+    assert [line.kind for line in report.lines] == ["definition", "definition", "gradient"]
+
+
+def test_a_loss_without_a_formula() -> None:
+    report = proofread(block(LINEAR + "Z = exp(Y)\nL = loss(Z)\n∂L/∂Y = ∂L/∂Z ∘ Z\n∂L/∂W = Xᵀ ∂L/∂Y"))
+    assert report.ok is True
+    assert report.program == "Y = X @ W\nZ = exp(Y)"
+
+
+def test_the_program_may_stand_beside_the_text() -> None:
+    report = proofread("Clearly dW = dY^T X.", "Y = X @ W", {"X": "N D", "W": "D M"})
+    assert report.ok is False
+    assert report.first_wrong is not None
+    assert report.first_wrong.line == 1
+    assert bool(report) is False
+
+
+def test_prose_is_left_out_and_mathematics_is_not() -> None:
+    text = (
+        "In a linear layer the weight gradient = output gradient times input, people say.\n\n"
+        "With X ∈ R^{N×D} and W ∈ R^{D×M} we have Y = X W, and so dW = X^T dY ~ dX.\n"
+    )
+    report = proofread(text)
+    assert [line.text for line in report.unreadable] == ["dW = X^T dY ~ dX"]
+    assert report.ok is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the derivation is empty"),
+        ("Nothing at all.", "no forward definition is found"),
+        (block(LINEAR), "claims nothing that could be judged"),
+        ("x" * 300_000, "characters of the derivation"),
+    ],
+)
+def test_errors(text: str, message: str) -> None:
+    with pytest.raises(PullbackError) as caught:
+        proofread(text)
+    assert message in caught.value.message
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(PullbackError, match="cannot be read"):
+        proofread(tmp_path / "none.md")
+    (tmp_path / "bytes.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(PullbackError, match="does not hold UTF-8 text"):
+        proofread(tmp_path / "bytes.md")
+
+
+def test_json() -> None:
+    data: dict[str, Any] = json.loads(proofread(block(LINEAR + "dW = X^T dY\ndX = dY W")).json())
+    assert data["ok"] is False
+    assert [line["ok"] for line in data["lines"]] == [True, True, False]
+    assert data["lines"][2]["verdict"]["mend"]["after"] == "dY @ W.T"
+    assert data["lines"][1]["read"] == "X.T @ dY"
+
+
+@pytest.mark.parametrize(("last", "code"), [("dW = X^T dY", 0), ("dW = X dY", 1), ("dW = X^T dY @", 2)])
+def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str], last: str, code: int) -> None:
+    path = tmp_path / "notes.md"
+    path.write_text(block(LINEAR + last), "utf-8")
+    assert main(["claim", str(path)]) == code
+    assert "of 1 statements are right" in capsys.readouterr().out
+    assert main(["claim", str(path), "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["lines"]
+
+
+def test_a_program_and_a_file_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("dW = X^T dY", "utf-8")
+    assert main(["claim", "Y = X @ W", str(path)]) == 0
+    assert "1 of 1 statements are right." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=", "= =", "∂", "∂L/∂", "Σ", "Y =", "= Y", "Y = = X", "[", "]", "Y = [", "(((", "$$", "```", "```\n=\n", "∈",
+        "X ∈", "∈ R^{N}", "X ∈ R^{", "Y = X ∈ Z", "| = |", "a = b = c", "∂L/∂∂ = 3", "δ = δ", "Y = X^", "Y = X_",
+        "X: [N]\nX: [M]\nY = X", "Y = X @ W\nd = e\ndd = f", "dY = dX", "x = x", "L = loss(L)", "Y = Y + 1",
+        "\x00 = \x01", "𝟙 = 𝟙", "Y = " + "(" * 500, "Σ_{k=1}^{N} = 3", "\\frac{a}{b} = \\frac{c", "size() = 3",
+        "bytes(Y) = 256 GB", "shape() = (3)", "N = 3, M = 4", "if x = y", "if x = y, then", "symmetric(",
+        "A is symmetric",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dress", [str, block, lambda text: f"    {text}", lambda text: block(LINEAR + text)])
+def test_no_text_breaks_it(text: str, dress: Callable[[str], str]) -> None:
+    report = None
+    with suppress(PullbackError):
+        report = proofread(dress(text))
+    assert report is None or json.loads(report.json())["lines"]
+    assert report is None or "statements are right" in report.explain()
