@@ -1,7 +1,8 @@
 """A line of a derivation as a syntax tree: Python's nodes, and a few that Python lacks.
 
 `Call(Name("Σ"), [List(indices), body])` is a sum (an index may stand in a pair with its end),
-`Call(Name("∂"), [of, by])` a derivative, `Call(Name("⁻¹"), [A])` an inverse, `ᵀ` a transpose that makes a row. Products that are not yet decided carry the operators of `names`.
+`Call(Name("∂"), [of, by])` a derivative, `Call(Name("⁻¹"), [A])` an inverse, `ᵀ` a transpose that makes a row.
+Products that are not yet decided carry the operators of `names`.
 """
 
 from __future__ import annotations
