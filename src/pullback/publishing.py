@@ -16,6 +16,7 @@ from pullback.cost import Cost, Costs
 from pullback.dead_terms import DeadTerms
 from pullback.expression import (
     ONE,
+    ZERO,
     Access,
     Add,
     Bracket,
@@ -328,7 +329,20 @@ def is_product(e: Expr) -> bool:
 
 def is_whole(e: Expr) -> bool:
     """Whether a product with the value would take it apart: a constant, a product, or blocks side by side."""
+    if e is ZERO or _is_delta(e) or _is_separable(e):
+        return False  # a delta collapses, and f(i) g(j) leaves a product of vectors
     return not tensors(e) or is_product(e) or all(_is_block(t) for t in getattr(e, "terms", (e,)))
+
+
+def _is_delta(e: Expr) -> bool:
+    factors = e.factors if isinstance(e, Mul) else (e,)
+    deltas = [f for f in factors if isinstance(f, Bracket) and f.relation == "==" and not tensors(f)]
+    return bool(deltas) and not any(free(f) for f in factors if f not in deltas)
+
+
+def _is_separable(e: Expr) -> bool:
+    """Whether no factor joins two of the indices: f(i) g(j)."""
+    return len(free(e)) > 1 and isinstance(e, Mul) and all(len(free(factor)) <= 1 for factor in e.factors)
 
 
 def _is_block(term: Expr) -> bool:

@@ -22,6 +22,9 @@ FORMULAS = [
     ("f = logdet(X.T @ C @ X)", {"C": "spd"}, "X", "dX = 2 * C @ X @ inv(X.T @ C @ X)"),
     # An inverse meets what it is the inverse of.
     ("f = trace(inv(A) @ A @ B)", {}, "A", "dA = zeros([N, N])"),
+    # Nothing is multiplied by a unit matrix, and an inverse that multiplies is a system to solve.
+    ("f = trace(inv(A))", {}, "A", "V = inv(A); dA = -(V.T @ V.T)"),
+    ("f = logdet(eye(M) + X @ X.T)", {}, "X", "dX = 2 * solve(eye(M) + X @ X.T, X)"),
     # A solution is read instead of the inverse times the right side.
     ("f = y @ solve(A, y)", {"A": "symmetric"}, "A", "z = solve(A, y); dA = -outer(z, z)"),
     # What the forward pass has computed meets inside a product: V @ A.T is Y.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from pullback.affine import difference
+from pullback.affine import difference, same
 from pullback.expression import MINUS_ONE, Bracket, Expr, Index, Mul, Num, mul, power, tensors
 from pullback.matrix.forms import (
     Einsum,
@@ -171,6 +171,20 @@ def matmul_fits(left: Form, right: Form, k: Index) -> bool:
     batch_a = [label for label in a if label in shared]
     batch_b = [label for label in b if label in shared]
     return batch_a == batch_b and len(a) - len(shared) == 1 and len(b) - len(shared) == 1
+
+
+def from_the_left(left: Form, right: Form, k: Index, a: Index, b: Index) -> MatMul | None:
+    """A (B C) = (A B) C, which needs no brackets, for matrices where it is known to cost no more."""
+    if not isinstance(right, MatMul) or set(left.labels) != {a, k} or set(right.labels) != {k, b}:
+        return None
+    m = right.via
+    second = {frozenset(form.labels): form for form in (right.left, right.right)}
+    first, last = second.get(frozenset((k, m))), second.get(frozenset((m, b)))
+    if first is None or last is None:
+        return None
+    if not (same(k.extent, b.extent) or (same(a.extent, b.extent) and same(k.extent, m.extent))):
+        return None
+    return MatMul((a, b), MatMul((a, m), left, first, k), last, m)
 
 
 def _outer(forms: list[Form]) -> list[Form]:

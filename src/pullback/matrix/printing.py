@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pullback.affine import same
 from pullback.expression import ONE, Expr, Index, Num, Pow, num
+from pullback.matrix.contraction import from_the_left
 from pullback.matrix.factors import means, restricted, together
 from pullback.matrix.forms import (
     Axis,
@@ -291,6 +292,8 @@ def _matmul_on(form: MatMul, wanted: tuple[Index, ...]) -> ast.expr:
         second = tuple(label for label in wanted if label in b)
         value = binary(_print(left, (*ordered, k)), "@", _print(right, (k, *second)))
         return _laid(value, (*ordered, *second), wanted)
+    if len(a) == len(b) == 1 and (product := from_the_left(left, right, k, a[0], b[0])) is not None:
+        return _print(product, wanted)
     return binary(_print(left, (*a, k)), "@", _print(right, (k, *b)))
 
 

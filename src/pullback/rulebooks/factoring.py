@@ -175,8 +175,11 @@ def _merge(a: Part, b: Part) -> Part | None:
         return None
     shared, only_a, only_b = best
     ratio = b.coefficient / a.coefficient
-    inner = mul(*shared, add(mul(*only_a), mul(Num(ratio), *only_b)))
-    return Part(a.coefficient, {**rest_a, total(left.indices, inner): Fraction(1)})
+    outside = {index for factor in shared for index in free(factor)}
+    own = [index for index in left.indices if index not in outside]  # which the shared factors do not read
+    inner = add(total(own, mul(*only_a)), mul(Num(ratio), total(own, mul(*only_b))))
+    kept = [index for index in left.indices if index in outside]
+    return Part(a.coefficient, {**rest_a, total(kept, mul(*shared, inner)): Fraction(1)})
 
 
 def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[Expr]] | None:

@@ -1,0 +1,84 @@
+"""Matrix products as a person writes them: systems solved instead of inverses formed, one transpose for many."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from pullback.matrix.syntax import binary, function, negative, transposed
+
+
+def neat(node: ast.expr, arrays: Mapping[str, int]) -> ast.expr:
+    """The same value: `solve(A, b)` for `inv(A) @ b`, `(A @ B @ C).T` for `C.T @ (B.T @ A.T)`.
+
+    `arrays` says how many axes a name has; every other name is a scalar.
+    """
+    result = _Neat(arrays).visit(node)
+    assert isinstance(result, ast.expr)
+    return result
+
+
+class _Neat(ast.NodeTransformer):
+    def __init__(self, arrays: Mapping[str, int]) -> None:
+        self.arrays = arrays
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Products from the outside in: a chain is looked at as a whole."""
+        if isinstance(node.op, ast.MatMult):
+            turned = _turned(node)
+            if turned is not None:
+                whole = transposed(neat(turned, self.arrays))
+                if len(ast.unparse(whole)) < len(ast.unparse(node)):
+                    return whole
+        self.generic_visit(node)
+        return self._solved(node.left, node.right) or node if isinstance(node.op, ast.MatMult) else node
+
+    def _solved(self, left: ast.expr, right: ast.expr) -> ast.expr | None:
+        """inv(A) @ b = solve(A, b), inv(A).T @ b = solve(A.T, b), and C @ inv(A) @ b = C @ solve(A, b)"""
+        match left:
+            case ast.UnaryOp(ast.USub(), inner):
+                found = self._solved(inner, right)
+                return None if found is None else negative(found)
+            case ast.BinOp(scale, ast.Mult(), inner) if self._is_scalar(scale):
+                found = self._solved(inner, right)
+                return None if found is None else binary(scale, "*", found)
+            case ast.BinOp(first, ast.MatMult(), inner):
+                found = self._solved(inner, right)
+                return None if found is None else binary(first, "@", found)
+        matrix = _inverted(left)
+        return None if matrix is None else function("solve", matrix, right)
+
+    def _is_scalar(self, node: ast.expr) -> bool:
+        """Whether nothing but numbers and scalars stands in an arithmetic expression."""
+        match node:
+            case ast.Constant():
+                return True
+            case ast.Name(text):
+                return not self.arrays.get(text)
+            case ast.UnaryOp(_, operand):
+                return self._is_scalar(operand)
+            case ast.BinOp(left, _, right):
+                return self._is_scalar(left) and self._is_scalar(right)
+        return False
+
+
+def _inverted(node: ast.expr) -> ast.expr | None:
+    match node:
+        case ast.Call(ast.Name("inv"), [matrix]):
+            return matrix
+        case ast.Attribute(ast.Call(ast.Name("inv"), [matrix]), "T"):
+            if isinstance(matrix, ast.Attribute):
+                return matrix.value
+            return ast.Attribute(matrix, "T", ast.Load())
+    return None
+
+
+def _turned(node: ast.expr) -> ast.expr | None:
+    """The transpose of a product of transposed matrices, which needs none: A @ B for B.T @ A.T."""
+    match node:
+        case ast.BinOp(left, ast.MatMult(), right):
+            a, b = _turned(left), _turned(right)
+            return None if a is None or b is None else binary(b, "@", a)
+        case ast.Attribute(value, "T"):
+            return value
+    return None
