@@ -22,6 +22,8 @@ PRODUCTS = [
     ("C.T @ B.T @ A.T", "C.T @ B.T @ A.T"),
     ("C.T @ (B.T @ A.T)", "(A @ B @ C).T"),
     ("B.T @ A.T", "B.T @ A.T"),
+    ("D.T + D", "D + D.T"),
+    ("D.T + C", "D.T + C"),
     ("C.T @ B @ A.T", "C.T @ B @ A.T"),
     ("C.T @ (B.T @ A.T) + D", "(A @ B @ C).T + D"),
 ]

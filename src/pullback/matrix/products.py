@@ -31,6 +31,10 @@ class _Neat(ast.NodeTransformer):
                 if len(ast.unparse(whole)) < len(ast.unparse(node)):
                     return whole
         self.generic_visit(node)
+        match node:
+            case ast.BinOp(ast.Attribute(left, "T") as first, ast.Add(), right):
+                # M + M.T, in the order in which it is written
+                return binary(right, "+", first) if ast.dump(left) == ast.dump(right) else node
         return self._solved(node.left, node.right) or node if isinstance(node.op, ast.MatMult) else node
 
     def _solved(self, left: ast.expr, right: ast.expr) -> ast.expr | None:
