@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from pullback.cli import claims_of, integer_tensors, main, pairs
+from pullback.arguments import claims_of, integer_tensors, pairs
+from pullback.cli import main
 from pullback.errors import PullbackError
 from pullback.limits import MAX_CHARACTERS
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from pullback.checking import check
     from pullback.claiming import Verdict, claim
     from pullback.errors import PullbackError
+    from pullback.laws import Accumulation, accumulates
     from pullback.proofreading import Proofreading, proofread
 
 __version__ = "0.1.0"
 __all__ = [
+    "Accumulation",
     "Backward",
     "Derivation",
     "Formula",
@@ -28,6 +30,7 @@ __all__ = [
     "PullbackError",
     "Verdict",
     "__version__",
+    "accumulates",
     "check",
     "claim",
     "derive",
@@ -39,6 +42,7 @@ __all__ = [
 # Public name -> the module that it stands in. A name is imported when it is first used, so that the
 # command line pays for what it runs and for nothing else.
 _HOMES = {
+    "Accumulation": "pullback.laws",
     "Backward": "pullback.backward",
     "Derivation": "pullback.api",
     "Formula": "pullback.api",
@@ -46,6 +50,7 @@ _HOMES = {
     "Proofreading": "pullback.proofreading",
     "PullbackError": "pullback.errors",
     "Verdict": "pullback.claiming",
+    "accumulates": "pullback.laws",
     "check": "pullback.checking",
     "claim": "pullback.claiming",
     "derive": "pullback.api",

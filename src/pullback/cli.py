@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
 from pullback.api import Derivation, derive
+from pullback.arguments import claims_of_kind, integer_tensors, pairs
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.later import Later
 from pullback.limits import MAX_CHARACTERS, demand
@@ -23,16 +24,16 @@ from pullback.reading import parse_shapes, parse_sizes
 from pullback.render.names import ascii_text
 
 if TYPE_CHECKING:
-    from pullback import catalogue, checking, claiming, proofreading, showing
+    from pullback import catalogue, checking, claiming, laws, proofreading, showing
 else:
-    catalogue, checking, claiming, proofreading, showing = (
-        Later(f"pullback.{name}") for name in ("catalogue", "checking", "claiming", "proofreading", "showing")
+    catalogue, checking, claiming, laws, proofreading, showing = (
+        Later(f"pullback.{name}")
+        for name in ("catalogue", "checking", "claiming", "laws", "proofreading", "showing")
     )
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 INTERRUPTED: Final = 130
 MAX_SIZE: Final = 10**9  # of one axis given with --sizes
-KINDS_OF_CLAIM: Final = {"d": ("gradient", '"dW = X.T @ dY"'), "t": ("tangent", '"tdx = (A + A.T) @ v"')}
 NARROWEST, USUAL, WIDEST = 60, 100, 120
 
 
@@ -74,22 +75,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", choices=("all", "short", "none"), default="all", help="default: all")
     _output_options(made)
     made.set_defaults(run=run_derive)
-    judged = commands.add_parser(
-        "claim", help="whether gradients, or the lines of a derivation, are right: exit code 0, 1 or 2"
-    )
-    _program_options(judged)
-    judged.add_argument(
-        "claims", nargs="*", metavar="CLAIM", help='"dW = X.T @ dY", or a derivation in a file'
-    )
-    kind = judged.add_mutually_exclusive_group()
-    kind.add_argument("--jacobian", metavar="X", help="the claim is the Jacobian of the output by X")
-    kind.add_argument("--hessian", metavar="X,W", help="the claim is the Hessian by X and W, or by X twice")
-    kind.add_argument("--jvp", metavar="X=V", help="the claim is the output's derivative along V")
-    kind.add_argument("--hvp", metavar="X=V", help='the claims are Hessian-vector products, "tdX = …"')
-    judged.add_argument(
-        "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
-    )
-    judged.set_defaults(run=run_claim)
+    _claim_command(commands)
     _check_command(commands)
     source = commands.add_parser("emit", help="the backward pass as source code")
     _program_options(source)
@@ -99,6 +85,29 @@ def parser() -> argparse.ArgumentParser:
     source.set_defaults(run=run_emit)
     _show_command(commands, forms)
     return top
+
+
+def _claim_command(commands: Any) -> None:
+    judged = commands.add_parser(
+        "claim", help="whether gradients, or the lines of a derivation, are right: exit code 0, 1 or 2"
+    )
+    _program_options(judged)
+    judged.add_argument(
+        "claims", nargs="*", metavar="CLAIM", help='"dW = X.T @ dY", or a derivation in a file'
+    )
+    judged.add_argument("--law", choices=("accumulation",), help="whether parts of a batch add up to it")
+    judged.add_argument("--batch", metavar="B", help="with --law: the size that is split")
+    rules = "mean, sum, size (its share of the batch), or a count such as sum(m)"
+    judged.add_argument("--combine", metavar="RULE", default="mean", help=f"with --law: {rules}")
+    kind = judged.add_mutually_exclusive_group()
+    kind.add_argument("--jacobian", metavar="X", help="the claim is the Jacobian of the output by X")
+    kind.add_argument("--hessian", metavar="X,W", help="the claim is the Hessian by X and W, or by X twice")
+    kind.add_argument("--jvp", metavar="X=V", help="the claim is the output's derivative along V")
+    kind.add_argument("--hvp", metavar="X=V", help='the claims are Hessian-vector products, "tdX = …"')
+    judged.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
+    )
+    judged.set_defaults(run=run_claim)
 
 
 def _check_command(commands: Any) -> None:
@@ -174,8 +183,12 @@ def run_derive(options: argparse.Namespace) -> Answer:
 
 def run_claim(options: argparse.Namespace) -> Answer:
     program, given = read_text(options.program), _given(options)
-    verdict: claiming.Verdict | proofreading.Proofreading
-    if not options.claims:
+    verdict: claiming.Verdict | proofreading.Proofreading | laws.Accumulation
+    if options.law is not None:
+        if options.batch is None or options.claims:
+            raise SyntaxProblem("--law accumulation splits a size of one program", hint="--batch B")
+        verdict = laws.accumulates(program, options.batch, options.combine, **given)
+    elif not (options.claims or options.jacobian or options.hessian or options.jvp or options.hvp):
         verdict = proofreading.proofread(program, **given)
     elif len(options.claims) == 1 and os.path.isfile(options.claims[0]):
         verdict = proofreading.proofread(read_text(options.claims[0]), program, **given)
@@ -238,65 +251,6 @@ def read_text(program: str) -> str:
         text = program
     demand(len(text), MAX_CHARACTERS, "characters of the program")
     return text
-
-
-def claims_of(claims: Sequence[str], letter: str = "d") -> dict[str, str]:
-    """Input -> claim, by the gradient `dX` that the last line of each claim defines, or the tangent `tX`."""
-    found: dict[str, str] = {}
-    for text in claims:
-        lines = [line for line in re.split(r"[;\n]", text) if line.strip()]
-        target = (
-            re.match(rf"\s*{letter}([^\W\d]\w*)\s*(?:\[[^\]]*\])?\s*=(?!=)", lines[-1]) if lines else None
-        )
-        if target is None:
-            what, example = KINDS_OF_CLAIM[letter]
-            raise SyntaxProblem(f"a claim says which {what} it is", hint=example, source=text)
-        if target[1] in found:
-            raise NameProblem(f"{letter}{target[1]} is claimed twice")
-        found[target[1]] = text
-    return found
-
-
-def claims_of_kind(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, Any]]:
-    """The claims by their keys, and what says of which kind they are."""
-    by_key = options.jacobian or options.hessian
-    if by_key is None and not options.jvp and not options.hvp:
-        return claims_of(options.claims), {}
-    if by_key is not None:
-        if len(options.claims) > 1:
-            raise SyntaxProblem("one Jacobian or Hessian is claimed at a time", hint='"J = A" --jacobian x')
-        kind = "jacobian" if options.jacobian else "hessian"
-        return {by_key: options.claims[0]}, {"kind": kind}
-    along = options.jvp or options.hvp
-    directions = pairs(along.replace("=", ":"), "--jvp" if options.jvp else "--hvp", '"x=v"')
-    kinds = {"kind": "jvp" if options.jvp else "hvp", "directions": directions}
-    return {f"t{name}": text for name, text in claims_of(options.claims, "t").items()}, kinds
-
-
-def pairs(text: str, option: str, example: str) -> dict[str, str]:
-    """`name: entry, name: entry` as a dictionary; a comma inside an entry does not separate."""
-    found: dict[str, str] = {}
-    for item in re.split(r"[,;\n](?=\s*[^\W\d]\w*\s*:)", text):
-        name, colon, entry = (part.strip() for part in item.partition(":"))
-        if not colon or not name.isidentifier() or not entry:
-            raise SyntaxProblem(f"`{item.strip()}` is no entry of {option}", hint=example)
-        if name in found:
-            raise NameProblem(f"{name} is given twice in {option}")
-        found[name] = entry
-    return found
-
-
-def integer_tensors(text: str) -> dict[str, tuple[str, str]]:
-    """`t: B in V` as shape and range."""
-    found = {}
-    for name, entry in pairs(text, "--integers", '"t: B in V"').items():
-        shape, word, size = entry.rpartition(" in ")
-        if not word:
-            raise SyntaxProblem(
-                f"`{name}: {entry}` does not say the range of the integers", hint='"t: B in V"'
-            )
-        found[name] = (shape.strip(), size.strip())
-    return found
 
 
 def checked_sizes(sizes: Mapping[str, int], derivation: Derivation) -> dict[str, int]:
