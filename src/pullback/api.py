@@ -165,20 +165,22 @@ def derive(
     integers: Mapping[str, Any] | None = None,
     assume: Mapping[str, str] | None = None,
     ranges: Mapping[str, str] | None = None,
+    output: int | str | None = None,
 ) -> Derivation:
     """The backward pass of a program, derived element by element.
 
     program: definitions, one a line or separated by `;`. shapes: `{"X": "N D"}`; integers: `{"t": ("B", "V")}`;
     assume: `{"S": "spd"}`; ranges: `{"p": "H-R+1"}`; wrt: the inputs to differentiate by (default: every real one).
     In the place of a program, real code: then `shapes` may be an example of its arguments, a tuple or a
-    dictionary by name, and the result says under `captured` what program was read.
+    dictionary by name, `output` says which of several outputs is meant, and the result says under `captured`
+    what program was read.
     Raises `PullbackError` with place and hint for text that is no program, and for code that cannot be read.
 
     >>> print(derive("Y = X @ W").gradients["W"])
     dW = X.T @ dY
     """
     if not isinstance(program, str):
-        captured = capturing.capture(program, shapes, integers=integers, assume=assume)
+        captured = capturing.capture(program, shapes, integers=integers, assume=assume, output=output)
         wanted = captured.wrt if wrt is None else [captured.names.get(name, name) for name in wrt]
         return Derivation(derive_program(captured.read(), wanted), captured)
     read = read_program(program, shapes=shapes, integers=integers, assume=assume, ranges=ranges)

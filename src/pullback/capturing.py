@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pullback.capture.captured import Captured
+from pullback.capture.torch_code import capture_torch
 from pullback.errors import DomainProblem
 
-KINDS = 'a program, as "Y = X @ W"'
+KINDS = 'a program, as "Y = X @ W", or a torch.nn.Module with an example of its arguments'
 
 
 def capture(
@@ -18,14 +19,29 @@ def capture(
     *,
     integers: Mapping[str, Any] | None = None,
     assume: Mapping[str, Any] | None = None,
+    output: int | str | None = None,
 ) -> Captured:
     """The program that stands for an object of real code.
 
     given: shapes by name, or an example of the arguments (a tuple, or a dictionary by name); integers and assume are
-    as those of `derive`.
+    as those of `derive`; output: which one, of several.
     Raises `DomainProblem` for an object of no known kind, and `PullbackError` for code that cannot be read.
     """
+    parts = (
+        given.values()
+        if isinstance(given, Mapping)
+        else given
+        if isinstance(given, tuple | list)
+        else (given,)
+    )
+    if _is_of("torch", *parts) or _is_module(obj):
+        return capture_torch(obj, given, output)
     raise DomainProblem(f"{type(obj).__name__} is nothing that can be derived", hint=KINDS)
+
+
+def _is_module(obj: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(obj, torch.nn.Module)
 
 
 def _is_of(library: str, *parts: Any) -> bool:

@@ -51,9 +51,10 @@ def reshape(w: Writer, x: Value, shape: Sequence[Any], hint: str = "") -> Value:
         return x
     if x.number is not None and x.rank:
         return w.filled(x.number, sizes, x.kind)
-    return w.define(
-        f"reshape({{0}}, {shape_list(tuple(sizes))})", x, shape=sizes, kind=x.kind, style="view", hint=hint
-    )
+    template = f"reshape({{0}}, {shape_list(tuple(sizes))})"
+    made = w.define(template, x, shape=sizes, kind=x.kind, style="view", hint=hint)
+    made.whole = x.whole or x
+    return made
 
 
 def transpose(w: Writer, x: Value, axes: Sequence[int] | None = None, hint: str = "") -> Value:
@@ -139,8 +140,11 @@ def entry(w: Writer, x: Value, axis: int, position: Any) -> Value:
 
 
 def take(w: Writer, x: Value, index: Value, axis: int = 0) -> Value:
-    """Entries of one axis, named by an integer input."""
+    """Entries of one axis, named by an integer input; one that the code reshaped is read in its own shape."""
     axis %= x.rank
+    if index.whole is not None:
+        found = take(w, x, index.whole, axis)
+        return reshape(w, found, [*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
     w.ranges_over(index, x.shape[axis])
     shape = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
     template = "{0}[{1}]" if axis == 0 else f"take({{0}}, {{1}}, axis={axis})"
@@ -302,3 +306,38 @@ def explicit(spec: str, ranks: Sequence[int]) -> str:
         count = rank - len(term) + 3
         filled.append(term.replace("...", letters[most - count :] if count else ""))
     return f"{','.join(filled)}->{output.replace('...', letters)}"
+
+
+def per_channel(w: Writer, a: Value, x: Value) -> Value:
+    """A vector along axis 1 of x, ready to broadcast; a single entry stays as it is."""
+    if a.rank != 1 or x.rank <= 2 or a.shape[0] is ONE:
+        return a
+    return reshape(w, a, [*a.shape, *(1 for _ in range(x.rank - 2))])
+
+
+def move_axis(w: Writer, x: Value, source: int, target: int) -> Value:
+    order = [k for k in range(x.rank) if k != source % x.rank]
+    order.insert(target % x.rank, source % x.rank)
+    return transpose(w, x, order)
+
+
+def picked(w: Writer, x: Value, index: Value, hint: str = "") -> Value:
+    """`x[n, t[n]]`: of axis 1 the entry that an integer input names; further axes are those of the input."""
+    if index.whole is not None and index.rank == 1 and x.rank == 2:
+        own = index.whole
+        return reshape(w, _named_last(w, reshape(w, x, [*own.shape, x.shape[1]]), own), index.shape, hint)
+    w.ranges_over(index, x.shape[1])
+    first, *rest = list(LETTERS[: index.rank])
+    inner = ", ".join((first, *rest))
+    left = [first, *rest, *LETTERS[index.rank : x.rank - 1]]
+    slots = ", ".join((first, f"{{1}}[{inner}]", *left[1:]))
+    shape = (*index.shape, *x.shape[index.rank + 1 :])
+    return w.define(f"{{0}}[{slots}]", x, index, shape=shape, indices=left, hint=hint)
+
+
+def _named_last(w: Writer, x: Value, index: Value) -> Value:
+    """`x[b, t, index[b, t]]`."""
+    w.ranges_over(index, x.shape[-1])
+    left = list(LETTERS[: index.rank])
+    slots = ", ".join((*left, f"{{1}}[{', '.join(left)}]"))
+    return w.define(f"{{0}}[{slots}]", x, index, shape=index.shape, indices=left, hint="picked")

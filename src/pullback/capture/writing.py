@@ -63,6 +63,7 @@ class Value:
     data: NDArray[Any] | None = None
     parameter: bool = False
     constant: bool = False
+    whole: Value | None = None  # what it is a reshaped form of
 
     @property
     def rank(self) -> int:
@@ -76,6 +77,7 @@ class Writer:
         self.inputs: list[Value] = []
         self.values: list[Value] = []
         self.place: tuple[str, int] | None = None  # of the definitions that follow
+        self.hint = ""  # what a layer of several definitions is called
         self.sizes: dict[str, int] = {}  # symbolic sizes, with those of the example
         self.assume: dict[Value, str] = {}
         self.notes: list[str] = []

@@ -1,0 +1,357 @@
+"""Layers that ATen keeps in one piece, each written with the intermediates that its published backward names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pullback.capture import phrases
+from pullback.capture.aten import NEGATIVE, Row, dropout, refuse, value
+from pullback.capture.aten_views import length, repeat_each
+from pullback.capture.writing import Value, Writer, shape_list
+from pullback.sizes import same_size, size_text
+
+
+def linear(w: Writer, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    turned = phrases.transpose(w, weight) if weight.rank == 2 else weight
+    product = phrases.matmul(w, x, turned)
+    return product if bias is None else phrases.add_(w, product, bias)
+
+
+# ---- normalisation
+
+
+def _standardised(w: Writer, x: Value, axes: Sequence[int], eps: float) -> Value:
+    """(x - mean) * rstd over the axes, with both named."""
+    stem = w.hint
+    mean = phrases.reduce(w, "mean", x, axes, True, f"{stem}_mean")
+    variance = phrases.reduce(w, "mean", w.elementwise("({0} - {1}) ** 2", x, mean), axes, True)
+    rstd = w.elementwise("1 / sqrt({0} + {1})", variance, value(w, eps), hint=f"{stem}_rstd")
+    rstd.named = True
+    hat = w.elementwise("({0} - {1}) * {2}", x, mean, rstd, hint=f"{stem}_hat")
+    hat.named = True
+    return hat
+
+
+def _affine(w: Writer, hat: Value, weight: Value | None, bias: Value | None) -> Value:
+    scaled = hat if weight is None else phrases.times(w, hat, weight)
+    return scaled if bias is None else phrases.add_(w, scaled, bias)
+
+
+def layer_norm(
+    w: Writer,
+    x: Value,
+    shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Value:
+    axes = range(x.rank - len(shape), x.rank)
+    return _affine(w, _standardised(w, x, tuple(axes), eps), weight, bias)
+
+
+def rms_norm(
+    w: Writer, x: Value, shape: Sequence[int], weight: Any = None, eps: float | None = None
+) -> Value:
+    axes = tuple(range(x.rank - len(shape), x.rank))
+    squares = phrases.reduce(w, "mean", w.elementwise("{0} ** 2", x), axes, True)
+    tiny = 2.0**-52 if eps is None else eps
+    rstd = w.elementwise("1 / sqrt({0} + {1})", squares, value(w, tiny), hint=f"{w.hint}_rstd")
+    rstd.named = True
+    return _affine(w, w.elementwise("{0} * {1}", x, rstd, hint=f"{w.hint}_hat"), weight, None)
+
+
+def batch_norm(
+    w: Writer,
+    x: Value,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    training: bool,
+    _momentum: float,
+    eps: float,
+    *_: Any,
+) -> Value:
+    """In training the statistics are those of the batch, else the running ones."""
+    axes = (0, *range(2, x.rank))
+    scale, shift = (None if p is None else phrases.per_channel(w, p, x) for p in (weight, bias))
+    if training or mean is None:
+        return _affine(w, _standardised(w, x, axes, eps), scale, shift)
+    root = w.elementwise("1 / sqrt({0} + {1})", variance, value(w, eps), hint=f"{w.hint}_rstd")
+    centred = w.elementwise("{0} - {1}", x, phrases.per_channel(w, mean, x))
+    hat = w.elementwise("{0} * {1}", centred, phrases.per_channel(w, root, x), hint=f"{w.hint}_hat")
+    return _affine(w, hat, scale, shift)
+
+
+def group_norm(
+    w: Writer, x: Value, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+) -> Value:
+    each = length(x, 1) // groups
+    split = phrases.reshape(w, x, [x.shape[0], groups, each, *x.shape[2:]])
+    hat = _standardised(w, split, tuple(range(2, split.rank)), eps)
+    whole = phrases.reshape(w, hat, x.shape)
+    parts = (None if p is None else phrases.per_channel(w, p, x) for p in (weight, bias))
+    return _affine(w, whole, *parts)
+
+
+def instance_norm(
+    w: Writer,
+    x: Value,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    var: Any,
+    use_input: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
+) -> Value:
+    if not use_input:
+        return batch_norm(w, x, weight, bias, mean, var, False, momentum, eps)
+    parts = (None if p is None else phrases.per_channel(w, p, x) for p in (weight, bias))
+    return _affine(w, _standardised(w, x, tuple(range(2, x.rank)), eps), *parts)
+
+
+# ---- convolution and pooling
+
+
+def _pair(x: Any) -> list[int]:
+    listed = list(x) if isinstance(x, list | tuple) else [x]
+    return listed * 2 if len(listed) == 1 else listed
+
+
+def _option(name: str, x: Sequence[int], default: int) -> str:
+    if all(n == default for n in x):
+        return ""
+    return f", {name}={x[0] if len(set(x)) == 1 else f'({x[0]}, {x[1]})'}"
+
+
+def _convolution(rank: int) -> Row:
+    def row(
+        w: Writer,
+        x: Value,
+        kernel: Value,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Value:
+        if x.rank == rank + 1:
+            return phrases.squeeze(
+                w, row(w, phrases.new_axis(w, x, 0), kernel, bias, stride, padding, dilation, groups), 0
+            )
+        steps, gaps = _pair(stride)[:rank], _pair(dilation)[:rank]
+        sizes = [length(kernel, k + 2) for k in range(rank)]
+        pads = _padding(padding, sizes, gaps)[:rank]
+        options = _option("stride", steps, 1) + _option("padding", pads, 0) + _option("dilation", gaps, 1)
+        options += f", groups={groups}" if groups != 1 else ""
+        lengths = [
+            f"({size_text(x.shape[k + 2])} + {2 * p} - {g * (r - 1)} - 1)//{s} + 1"
+            for k, (r, s, p, g) in enumerate(zip(sizes, steps, pads, gaps, strict=True))
+        ]
+        shape = (x.shape[0], kernel.shape[0], *lengths)
+        y = w.define(f"conv{rank}d({{0}}, {{1}}{options})", x, kernel, shape=shape, style="contraction")
+        return y if bias is None else phrases.add_(w, y, phrases.reshape(w, bias, [*bias.shape, *[1] * rank]))
+
+    return row
+
+
+def _padding(padding: Any, sizes: Sequence[int], gaps: Sequence[int]) -> list[int]:
+    if padding == "valid":
+        return [0] * len(sizes)
+    if padding == "same":
+        return [g * (r - 1) // 2 for r, g in zip(sizes, gaps, strict=True)]
+    return _pair(padding)
+
+
+def conv_transpose2d(
+    w: Writer,
+    x: Value,
+    kernel: Value,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Value:
+    """The stride's zeros between the entries, then a convolution with the kernel flipped."""
+    if any(_pair(output_padding)) or groups != 1 or _pair(dilation) != [1, 1]:
+        raise refuse("a transposed convolution with output padding, groups or dilation")
+    steps, pads = _pair(stride), _pair(padding)
+    for axis, step in ((2, steps[0]), (3, steps[1])):
+        x = _spread(w, x, axis, step)
+    sizes = [length(kernel, k) for k in (2, 3)]
+    flipped = phrases.flip(w, phrases.swapaxes(w, kernel, 0, 1), (2, 3))
+    around = [(0, 0), (0, 0), *((r - 1 - p, r - 1 - p) for r, p in zip(sizes, pads, strict=True))]
+    found: Value = CONV2D(w, phrases.pad(w, x, around), flipped, bias)
+    return found
+
+
+def _spread(w: Writer, x: Value, axis: int, step: int) -> Value:
+    """step - 1 zeros after every entry but the last."""
+    if step == 1:
+        return x
+    wide = phrases.new_axis(w, x, axis + 1)
+    zeros = w.filled(0, [*wide.shape[: axis + 1], step - 1, *wide.shape[axis + 2 :]])
+    joined = phrases.concatenate(w, [wide, zeros], axis + 1)
+    flat = phrases.reshape(w, joined, [*x.shape[:axis], -1, *x.shape[axis + 1 :]])
+    return phrases.part(w, flat, axis, 0, length(flat, axis) - step + 1)
+
+
+def _pool(name: str) -> Row:
+    def row(w: Writer, x: Value, size: Any, stride: Any = None, padding: Any = 0, *more: Any) -> Value:
+        if x.rank == 3:
+            return phrases.squeeze(w, row(w, phrases.new_axis(w, x, 0), size, stride, padding, *more), 0)
+        window, steps, pads = _pair(size), _pair(stride) if stride else _pair(size), _pair(padding)
+        dilated = name == "max_pool2d" and more and _pair(more[0]) != [1, 1]
+        if (
+            dilated
+            or (more and more[-1] is True and name == "max_pool2d")
+            or (name == "avg_pool2d" and more and more[0] is True)
+        ):
+            raise refuse(f"{name} with dilation or ceil_mode")
+        if any(pads):
+            inside = name == "avg_pool2d" and len(more) > 1 and more[1] is False
+            if inside:
+                raise refuse("avg_pool2d with count_include_pad=False")
+            filling = NEGATIVE if name == "max_pool2d" else 0.0
+            x = phrases.pad(w, x, [(0, 0), (0, 0), *((p, p) for p in pads)], filling)
+        lengths = [f"({size_text(x.shape[k + 2])} - {window[k]})//{steps[k]} + 1" for k in (0, 1)]
+        shown = str(window[0]) if window[0] == window[1] else f"({window[0]}, {window[1]})"
+        option = "" if steps == window else _option("stride", steps, 0)
+        style = "operator" if name == "max_pool2d" else "contraction"
+        return w.define(f"{name}({{0}}, {shown}{option})", x, shape=(*x.shape[:2], *lengths), style=style)  # type: ignore[arg-type]
+
+    return row
+
+
+def _one_axis(row: Row) -> Row:
+    """Pooling along one axis, as pooling along two of which one has size 1."""
+
+    def pooled(w: Writer, x: Value, size: Any, stride: Any = None, padding: Any = 0, *more: Any) -> Value:
+        one, step, edge = ((_pair(n)[0] if n else n) for n in (size, stride, padding))
+        tall = phrases.new_axis(w, x, x.rank - 1)
+        return phrases.squeeze(w, row(w, tall, [1, one], [1, step or one], [0, edge or 0], *more), -2)
+
+    return pooled
+
+
+def _adaptive(name: str) -> Row:
+    def row(w: Writer, x: Value, size: Any) -> Any:
+        target = [n if n is not None else x.shape[x.rank - 2 + k] for k, n in enumerate(_pair(size))]
+        if target == [1, 1]:
+            return phrases.reduce(w, "mean" if name == "avg" else "max", x, (-2, -1), True)
+        lengths = [length(x, k) for k in (-2, -1)]
+        if any(n % t for n, t in zip(lengths, target, strict=True)):
+            raise refuse(f"adaptive pooling of {lengths} to {target}, which does not divide")
+        window = [n // t for n, t in zip(lengths, target, strict=True)]
+        return x if window == [1, 1] else _pool(f"{name}_pool2d")(w, x, window)
+
+    return row
+
+
+def _adaptive_1d(name: str) -> Row:
+    def row(w: Writer, x: Value, size: Any) -> Any:
+        return phrases.squeeze(
+            w, _adaptive(name)(w, phrases.new_axis(w, x, x.rank - 1), [1, _pair(size)[0]]), -2
+        )
+
+    return row
+
+
+def upsample_nearest2d(w: Writer, x: Value, size: Any = None, *more: Any) -> Value:
+    scales = next((m for m in (size, *more) if isinstance(m, list | tuple) and isinstance(m[0], float)), None)
+    for axis in (2, 3):
+        n = length(x, axis)
+        target = int(n * scales[axis - 2]) if scales is not None else size[axis - 2]
+        if target % n:
+            raise refuse(f"upsampling of {n} entries to {target}, which is no multiple")
+        x = repeat_each(w, x, target // n, axis) if target != n else x
+    return x
+
+
+def pixel_shuffle(w: Writer, x: Value, r: int) -> Value:
+    n, _, height, width = x.shape
+    split = phrases.reshape(w, x, [n, length(x, 1) // r**2, r, r, height, width])
+    turned = phrases.transpose(w, split, [0, 1, 4, 2, 5, 3])
+    return phrases.reshape(
+        w, turned, [n, length(x, 1) // r**2, f"{size_text(height)}*{r}", f"{size_text(width)}*{r}"]
+    )
+
+
+# ---- attention and embedding
+
+
+def attention(
+    w: Writer,
+    q: Value,
+    k: Value,
+    v: Value,
+    mask: Any = None,
+    p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Value:
+    dropout(w, q, p)
+    for name, x in (("Q", q), ("K", k), ("V", v)):
+        x.hint, x.named = (name, True) if x.tree is not None else (x.hint, x.named)
+    if enable_gqa and not same_size(q.shape[-3], k.shape[-3]):
+        times = length(q, -3) // length(k, -3)
+        k, v = repeat_each(w, k, times, -3), repeat_each(w, v, times, -3)
+    product = phrases.matmul(w, q, phrases.swapaxes(w, k, -2, -1))
+    root = w.elementwise("sqrt({0})", w.size(q.shape[-1])) if scale is None else None
+    s = (
+        w.elementwise("{0} / {1}", product, root)
+        if root is not None
+        else phrases.times(w, value(w, scale), product)
+    )
+    if is_causal:
+        size = shape_list((q.shape[-2], k.shape[-2]))
+        above = w.define(f"triu({value_text(-NEGATIVE)} * ones({size}), 1)", shape=(q.shape[-2], k.shape[-2]))
+        w.notes.append("-inf in a mask is written -1e30")
+        s = w.elementwise("{0} - {1}", s, above)
+    elif mask is not None:
+        s = phrases.where(w, mask, s, value(w, NEGATIVE)) if mask.kind == "bool" else phrases.add_(w, s, mask)
+    s.hint, s.named = "S", True
+    out = phrases.matmul(w, phrases.along(w, "softmax", s, -1, "P"), v, "O")
+    out.named = True
+    return out
+
+
+def value_text(x: float) -> str:
+    return f"{x:g}".replace("+", "")
+
+
+def embedding(w: Writer, table: Value, index: Value, *_: Any) -> Value:
+    return phrases.take(w, table, index, 0)
+
+
+CONV2D: Final = _convolution(2)
+TABLE: Final[dict[str, Row]] = {
+    "linear": linear,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "batch_norm": batch_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "conv1d": _convolution(1),
+    "conv2d": CONV2D,
+    "conv_transpose2d": conv_transpose2d,
+    "max_pool2d": _pool("max_pool2d"),
+    "avg_pool2d": _pool("avg_pool2d"),
+    "max_pool1d": _one_axis(_pool("max_pool2d")),
+    "avg_pool1d": _one_axis(_pool("avg_pool2d")),
+    "adaptive_avg_pool2d": _adaptive("avg"),
+    "adaptive_max_pool2d": lambda w, x, s: (_adaptive("max")(w, x, s), None),
+    "adaptive_avg_pool1d": _adaptive_1d("avg"),
+    "upsample_nearest2d": upsample_nearest2d,
+    "pixel_shuffle": pixel_shuffle,
+    "scaled_dot_product_attention": attention,
+    "embedding": embedding,
+}

@@ -1,0 +1,385 @@
+"""An exported graph of PyTorch read into a writer, operation by operation."""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.capture.aten import TABLE as OPERATIONS
+from pullback.capture.aten_cells import TABLE as CELLS
+from pullback.capture.aten_layers import TABLE as LAYERS
+from pullback.capture.aten_losses import TABLE as LOSSES
+from pullback.capture.aten_views import TABLE as VIEWS
+from pullback.capture.captured import Array, Captured, verify
+from pullback.capture.writing import Value, Writer
+from pullback.errors import DomainProblem, InternalProblem, PullbackError, ShapeProblem, nearest
+from pullback.reading.shapes import parse_size
+from pullback.sizes import evaluate_size, same_size, shape_text
+from pullback.tracing.numpy_pair import CODE_ERRORS
+
+TABLE: Final = {**OPERATIONS, **VIEWS, **LAYERS, **CELLS, **LOSSES}
+LETTERS: Final = {
+    1: ("N",),
+    2: ("N",),
+    3: ("B", "T"),
+    4: ("N",),
+}  # names of free sizes, by the rank of an input
+_ASSIGNED: Final = re.compile(r"^\s*([A-Za-z_]\w*)\s*=[^=]")
+
+
+@dataclass
+class TorchCode:
+    """A module with an example of its arguments, in float64."""
+
+    module: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    output: int | str | None = None
+
+    def outputs(self, held: Mapping[str, Any], arguments: Sequence[Any]) -> list[Any]:
+        """The tensors that the code gives, for parameters and arguments (in the order of the example)."""
+        import torch
+
+        count = len(self.args)
+        kwargs = dict(zip(self.kwargs, arguments[count:], strict=True))
+        with torch.no_grad():
+            found = torch.func.functional_call(self.module, dict(held), tuple(arguments[:count]), kwargs)
+        return flat(found)
+
+
+def flat(x: Any) -> list[Any]:
+    """The leaves of nested tuples, lists and dictionaries."""
+    from torch.utils._pytree import tree_leaves
+
+    return list(tree_leaves(x))
+
+
+class Reading:
+    """One exported graph read into a writer, operation by operation."""
+
+    def __init__(self, code: TorchCode, exported: Any) -> None:
+        self.code = code
+        self.exported = exported
+        self.writer = Writer()
+        self.values: dict[Any, Any] = {}
+        self.symbols: dict[str, str] = {}  # export's name of a size -> ours
+        self.leaves = flat((code.args, code.kwargs))
+        self.held: dict[str, Any] = {}
+        self.tied: dict[int, Any] = {}  # the module's tensors, by identity
+        self.given: dict[str, int] = {}  # name of an argument -> its place among the leaves
+
+    def captured(self) -> Captured:
+        nodes = list(self.exported.graph.nodes)
+        specs = {spec.arg.name: spec for spec in self.exported.graph_signature.input_specs}
+        for node in nodes:
+            if node.op == "placeholder":
+                self.values[node] = self._input(node, specs[node.name])
+        for node in nodes:
+            if node.op == "call_function":
+                self.values[node] = self._called(node)
+        output, place = self._output(nodes[-1])
+        captured = self.writer.finish(output)
+        self._hold_against(captured, place)
+        return captured
+
+    # ---- sizes
+
+    def _size(self, x: Any) -> Any:
+        """A number, or a size expression for a symbolic one."""
+        if isinstance(x, int):
+            return x
+        text = str(x.node.expr)
+        for theirs, ours in self.symbols.items():
+            text = re.sub(rf"\b{theirs}\b", ours, text)
+        return parse_size(text)
+
+    def _shape(self, tensor: Any, letters: Sequence[str] = ()) -> tuple[Any, ...]:
+        for axis, extent in enumerate(tensor.shape):
+            if not isinstance(extent, int):
+                self._name_size(str(extent.node.expr), extent.node.hint, letters, axis)
+        return tuple(self._size(extent) for extent in tensor.shape)
+
+    def _name_size(self, symbol: str, example: int, letters: Sequence[str], axis: int) -> None:
+        if not symbol.isidentifier() or symbol in self.symbols:
+            return
+        wanted = [*letters[axis : axis + 1], "N", "T", "B", "M", "K", *(f"N{k}" for k in range(1, 99))]
+        taken = {*self.symbols.values()}
+        name = next(n for n in wanted if n not in taken)
+        self.symbols[symbol] = name
+        self.writer.sizes[name] = example
+
+    # ---- inputs
+
+    def _input(self, node: Any, spec: Any) -> Any:
+        tensor = node.meta.get("val")
+        if not hasattr(tensor, "dtype"):
+            return tensor
+        letters = LETTERS.get(tensor.dim(), ())
+        if spec.kind.name == "USER_INPUT":
+            place = len(self.given)
+            example = self.leaves[place]
+            self.given[node.name] = place
+            kind = _kind(example)
+            shape = self._shape(tensor, letters)
+            return self.writer.input(node.name, shape, kind=kind, values=example.detach().numpy())
+        found = self._found(spec)
+        if id(found) in self.tied:
+            return self.tied[id(found)]
+        held = found.detach().clone()
+        self.held[spec.target] = held
+        kind = _kind(held)
+        if kind != "float" or not held.numel():
+            return self.writer.constant(held.numpy(), spec.target) if held.numel() else None
+        constant = spec.kind.name != "PARAMETER" or not found.requires_grad
+        made = self.writer.input(
+            spec.target, held.shape, values=held.numpy(), parameter=True, constant=constant
+        )
+        self.tied[id(found)] = made
+        return made
+
+    def _found(self, spec: Any) -> Any:
+        """The module's own tensor behind a placeholder; tied parameters are one tensor."""
+        module = self.code.module
+        known = dict(module.named_parameters(remove_duplicate=False))
+        known |= dict(module.named_buffers(remove_duplicate=False))
+        return known[spec.target] if spec.target in known else self.exported.constants[spec.target]
+
+    # ---- operations
+
+    def _called(self, node: Any) -> Any:
+        value = node.meta.get("val")
+        if not isinstance(value, list | tuple) and not hasattr(value, "dtype"):
+            return self._number(value)
+        if node.target is operator.getitem:
+            found = self.values[node.args[0]][node.args[1]]
+            return found
+        name = str(node.target).split(".")[1] if str(node.target).startswith("aten.") else ""
+        mutates = name.endswith("_") and not name.endswith("__")
+        name = name[:-1] if mutates else name
+        if name == "detach":
+            raise self._refused(node, "detach cuts the gradient, which a program of the language cannot say")
+        constant = self._folded(node)
+        if constant is not None:
+            return constant
+        row = TABLE.get(name)
+        if row is None:
+            near = nearest(name, TABLE) if name else None
+            raise self._refused(node, f"the operation {node.target} is not known", near or "")
+        made = self._applied(row, node)
+        if mutates and isinstance(node.args[0], type(node)):
+            self.values[node.args[0]] = made
+        return made
+
+    def _number(self, value: Any) -> Any:
+        if value is None or isinstance(value, int | float | bool):
+            return value
+        return self._size(value)
+
+    def _folded(self, node: Any) -> Value | None:
+        """A value that depends on no input: evaluated, and written as a constant."""
+        inputs = node.all_input_nodes
+        known = [self.values.get(x) for x in inputs]
+        if any(not _is_known(x) for x in known) or str(node.target).split(".")[1] in _KEPT:
+            return None
+        value = node.meta["val"]
+        if isinstance(value, list | tuple) or any(not isinstance(n, int) for n in value.shape):
+            return None
+        args, kwargs = self._arguments(node.args, plain=True), self._arguments(node.kwargs, plain=True)
+        found = node.target(*args, **kwargs).detach()
+        made = self.writer.constant(np.asarray(found.numpy()), node.name)
+        made.data = found.numpy() if made.data is None else made.data
+        return made
+
+    def _applied(self, row: Any, node: Any) -> Any:
+        writer = self.writer
+        writer.place = _place(node)
+        writer.hint = _called_as(node)
+        before = len(writer.values)
+        try:
+            made = row(writer, *self._arguments(node.args), **self._arguments(_meant(node.kwargs)))
+        except PullbackError as error:
+            raise self._refused(node, error.message, error.hint) from error
+        except TypeError as error:
+            raise self._refused(node, f"{node.target} with these arguments") from error
+        results = made if isinstance(made, tuple) else (made,)
+        for x in results:
+            if isinstance(x, Value) and x in writer.values[before:]:
+                x.hint = x.hint if len(x.hint) == 1 else _called_as(node, x.hint)
+                x.named = x.named or x.style == "contraction" or _holds_contraction(x)
+        self._check_shapes(node, results)
+        return made
+
+    def _check_shapes(self, node: Any, results: Sequence[Any]) -> None:
+        value = node.meta["val"]
+        for x, expected in zip(results, value if isinstance(value, list | tuple) else (value,), strict=False):
+            if isinstance(x, Value):
+                shape = tuple(parse_size(n) for n in self._shape(expected))
+                if len(shape) != x.rank or not all(map(same_size, shape, x.shape)):
+                    raise InternalProblem(
+                        f"{node.target} gives {shape_text(shape)}, captured as {shape_text(x.shape)}"
+                    )
+
+    def _arguments(self, x: Any, plain: bool = False) -> Any:
+        if isinstance(x, dict):
+            return {key: self._arguments(part, plain) for key, part in x.items()}
+        if isinstance(x, list | tuple):
+            return (
+                [self._arguments(part, plain) for part in x]
+                if isinstance(x, list)
+                else tuple(self._arguments(part, plain) for part in x)
+            )
+        if not hasattr(x, "all_input_nodes"):
+            return x
+        found = self.values[x]
+        return _tensor(found) if plain else found
+
+    def _refused(self, node: Any, what: str, hint: str = "") -> DomainProblem:
+        place = _place(node)
+        where = f" ({os.path.basename(place[0])}, line {place[1]})" if place else ""
+        return DomainProblem(f"{what}{where}", hint=hint)
+
+    # ---- the output
+
+    def _output(self, node: Any) -> tuple[Value, int]:
+        outputs = [self.values.get(x) for x in node.args[0]]
+        specs = self.exported.graph_signature.output_specs
+        users: list[Any] = [
+            x for x, spec in zip(outputs, specs, strict=True) if spec.kind.name == "USER_OUTPUT"
+        ]
+        real = [k for k, x in enumerate(users) if isinstance(x, Value) and x.kind == "float"]
+        if not real:
+            raise DomainProblem("the code gives no tensor of floats")
+        chosen = real[0] if self.code.output is None else int(self.code.output)
+        if chosen not in real:
+            raise DomainProblem(f"output {chosen} is no tensor of floats", hint=f"output={real[0]}")
+        if len(real) > 1 and self.code.output is None:
+            others = ", ".join(f"output={k}" for k in real[1:])
+            self.writer.notes.append(
+                f"the code gives {len(real)} tensors; this is the first of them ({others})"
+            )
+        found = users[chosen]
+        assert found is not None
+        return found, chosen
+
+    def _hold_against(self, captured: Captured, place: int) -> None:
+        import torch
+
+        def run(values: Mapping[str, Array]) -> Array:
+            def tensor(name: str, like: Any) -> Any:
+                own = captured.names.get(name)
+                if own is None or own not in values:
+                    return like.clone() if isinstance(like, torch.Tensor) else like
+                return torch.from_numpy(np.array(values[own])).to(like.dtype)
+
+            held = {
+                name: tensor(name, x) for name, x in self.held.items() if name not in self.exported.constants
+            }
+            names = {at: name for name, at in self.given.items()}
+            leaves = [tensor(names.get(k, ""), x) for k, x in enumerate(self.leaves)]
+            found = self.code.outputs(held, _rebuilt((*self.code.args, *self.code.kwargs.values()), leaves))
+            return np.asarray(found[place].numpy())
+
+        others = [self._other(captured)] if self.writer.sizes else []
+        try:
+            verify(captured, run, others)
+        except CODE_ERRORS as error:
+            if isinstance(error, PullbackError):
+                raise
+            raise ShapeProblem(f"the code does not run at other sizes: {error}") from error
+
+    def _other(self, captured: Captured) -> dict[str, Array]:
+        """Values for the inputs with free sizes, of other sizes."""
+        sizes = {name: n + 1 + k for k, (name, n) in enumerate(self.writer.sizes.items())}
+        rng = np.random.default_rng(0)
+        drawn: dict[str, Array] = {}
+        for name in self.given:
+            own = captured.names.get(name)
+            if own is None:
+                continue
+            entries = captured.shapes.get(own)
+            if entries is not None:
+                drawn[own] = rng.normal(size=[evaluate_size(parse_size(e), sizes) for e in entries])
+                continue
+            shape, top = captured.integers[own]
+            high = evaluate_size(parse_size(top), sizes)
+            drawn[own] = rng.integers(0, high, size=[evaluate_size(parse_size(e), sizes) for e in shape])
+        unseen = [x for name, x in self.given.items() if name not in captured.names]
+        if unseen:
+            raise ShapeProblem("an argument that the output does not need has free sizes")
+        return drawn
+
+
+_KEPT: Final = frozenset(
+    ("ones", "zeros", "full", "ones_like", "zeros_like", "full_like", "new_ones", "new_zeros")
+)
+
+
+def _is_known(x: Any) -> bool:
+    return (
+        x is None
+        or isinstance(x, int | float)
+        or (isinstance(x, Value) and x.constant and x.data is not None)
+    )
+
+
+def _tensor(x: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(np.array(x.data)) if isinstance(x, Value) else x
+
+
+def _holds_contraction(x: Value) -> bool:
+    return any(part.style == "contraction" and part.tree is not None for part in x.operands)
+
+
+def _meant(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what says where and how a tensor is stored."""
+    stored = ("dtype", "device", "layout", "pin_memory", "memory_format", "non_blocking")
+    return {key: x for key, x in kwargs.items() if key not in stored}
+
+
+def _kind(x: Any) -> Any:
+    return "float" if x.is_floating_point() else "bool" if str(x.dtype) == "torch.bool" else "int"
+
+
+def _rebuilt(example: Any, leaves: Sequence[Any]) -> list[Any]:
+    from torch.utils._pytree import tree_flatten, tree_unflatten
+
+    return list(tree_unflatten(list(leaves), tree_flatten(example)[1]))
+
+
+# ---- where an operation stands in the user's code, and what it is called
+
+
+def _frames(node: Any) -> list[tuple[str, int, str]]:
+    found = re.findall(
+        r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)', node.meta.get("stack_trace") or ""
+    )
+    return [(path, int(line), text) for path, line, text in found]
+
+
+def _place(node: Any) -> tuple[str, int] | None:
+    """The innermost line outside PyTorch's own files."""
+    frames = _frames(node)
+    own = [f for f in frames if f"{os.sep}torch{os.sep}" not in f[0]] or frames
+    return (own[-1][0], own[-1][1]) if own else None
+
+
+def _called_as(node: Any, otherwise: str = "") -> str:
+    """The path of the layer of torch.nn that the operation is all of, else the variable that its line assigns."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if len(stack) > 1 and str(stack[-1][1]).startswith("torch.nn.") and _is_leaf(stack[-1][1]):
+        return re.sub(r"^L__self__|\[|\]|'", "", stack[-1][0])
+    frames = [f for f in _frames(node) if f"{os.sep}torch{os.sep}" not in f[0]]
+    match = _ASSIGNED.match(frames[-1][2]) if frames else None
+    return otherwise or (match.group(1) if match else "")
+
+
+def _is_leaf(name: Any) -> bool:
+    return not any(part in str(name) for part in (".container.", ".transformer.", "MultiheadAttention"))

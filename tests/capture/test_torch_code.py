@@ -1,0 +1,152 @@
+"""Modules of PyTorch: derived, compiled, and held against autograd; what cannot be read is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback
+from pullback.capturing import capture
+from pullback.errors import DomainProblem
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
+nn, F = torch.nn, torch.nn.functional
+
+
+class Cell(nn.Module):  # type: ignore[misc,name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(3, 2)
+
+    def forward(self, x: Any, h: Any, c: Any) -> Any:
+        return self.cell(x, (h, c))[0]
+
+
+class Tied(nn.Module):  # type: ignore[misc,name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb = nn.Embedding(5, 3)
+        self.head = nn.Linear(3, 5, bias=False)
+        self.head.weight = self.emb.weight
+
+    def forward(self, t: Any, y: Any) -> Any:
+        return F.cross_entropy(self.head(self.emb(t)).view(-1, 5), y.view(-1))
+
+
+def gradients(module: Any, args: Sequence[Any], upstream: Any, names: Sequence[str]) -> dict[str, Any]:
+    """By autograd, for parameters by their path and arguments by their position."""
+    leaves = [a.double().requires_grad_() if a.is_floating_point() else a for a in args]
+    held = {n: p for n, p in module.double().named_parameters() if n in names}
+    given = {str(k): leaf for k, leaf in enumerate(leaves) if leaf.requires_grad}
+    found = module(*leaves)
+    out = found[0] if isinstance(found, tuple) else found
+    every = {**held, **given}
+    return dict(zip(every, torch.autograd.grad(out, list(every.values()), upstream(out)), strict=True))
+
+
+def compare(module: Any, args: Sequence[Any]) -> pullback.Derivation:
+    torch.manual_seed(1)
+    derivation = pullback.derive(module, tuple(args))
+    captured = derivation.captured
+    assert captured is not None
+    names = [n for n in captured.names if captured.names[n] not in captured.parameters]
+    kept: list[Any] = []
+
+    def upstream(out: Any) -> Any:
+        kept.append(torch.randn_like(out))
+        return kept[0]
+
+    true = gradients(module, args, upstream, list(captured.names))
+    inputs = dict(zip(names, args, strict=True))
+    found = derivation.compile()({n: x.double() if x.is_floating_point() else x for n, x in inputs.items()},
+                                 float(kept[0]) if not kept[0].dim() else kept[0].numpy())  # fmt: skip
+    for name, expected in true.items():
+        own = names[int(name)] if name.isdigit() else name
+        np.testing.assert_allclose(found[own], expected.numpy(), rtol=1e-10, atol=1e-10, err_msg=own)
+    assert len(true) == len(found)
+    return derivation
+
+
+CASES = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 2)), lambda: [torch.randn(2, 3)]),
+    "lstm": (Cell, lambda: [torch.randn(2, 3), torch.randn(2, 2), torch.randn(2, 2)]),
+    "gru": (lambda: nn.GRUCell(3, 2), lambda: [torch.randn(2, 3), torch.randn(2, 2)]),
+    "norm": (lambda: nn.LayerNorm(4), lambda: [torch.randn(2, 4)]),
+    "rms": (lambda: nn.RMSNorm(4), lambda: [torch.randn(2, 4)]),
+    "batch": (lambda: nn.BatchNorm1d(3), lambda: [torch.randn(4, 3)]),
+    "running": (lambda: nn.BatchNorm1d(3).eval(), lambda: [torch.randn(4, 3)]),
+    "conv": (lambda: nn.Conv2d(2, 2, 2, stride=2, groups=2), lambda: [torch.randn(1, 2, 4, 4)]),
+    "tied": (Tied, lambda: [torch.randint(0, 5, (2, 3)), torch.randint(0, 5, (2, 3))]),
+    "loss": (lambda: nn.CrossEntropyLoss(), lambda: [torch.randn(3, 4), torch.tensor([0, 3, 1])]),
+    "huber": (lambda: nn.HuberLoss(), lambda: [torch.randn(3, 4), 3 * torch.randn(3, 4)]),
+    "logits": (lambda: nn.BCEWithLogitsLoss(), lambda: [torch.randn(3, 4), torch.rand(3, 4)]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_compiled_backward_agrees_with_autograd(name: str) -> None:
+    torch.manual_seed(0)
+    module, args = CASES[name]
+    compare(module(), args())
+
+
+def test_a_linear_layer_reads_as_a_person_writes_it() -> None:
+    derivation = compare(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), [torch.randn(2, 3)])
+    assert derivation.captured is not None
+    assert derivation.captured.program.splitlines()[0] == "layer0 = input @ layer0_weight.T + layer0_bias"
+    assert str(derivation.gradients["layer2_weight"]) == "dlayer2_weight = dlayer2.T @ relu(layer0)"
+
+
+def test_the_batch_is_a_free_size_and_parameters_may_be_given() -> None:
+    module = nn.Linear(3, 2).double()
+    backward = pullback.derive(module, (torch.randn(2, 3),), wrt=["weight"]).compile()
+    x = np.ones((7, 3))
+    assert np.array_equal(backward({"input": x}, np.ones((7, 2)))["weight"], np.full((2, 3), 7.0))
+    assert backward({"input": x, "weight": np.zeros((2, 3))}, np.ones((7, 2)))["weight"].shape == (2, 3)
+
+
+def test_a_function_of_tensors_is_read_too() -> None:
+    captured = capture(lambda x: (x.exp() ** 2).sum(), torch.randn(3))
+    assert captured.program == "L = sum(exp(x) ** 2)"
+
+
+def test_of_several_outputs_the_first_is_meant_and_the_result_says_so() -> None:
+    args = (torch.randn(2, 3), (torch.randn(2, 2), torch.randn(2, 2)))
+    assert capture(nn.LSTMCell(3, 2), args).output == "h_next"
+    assert capture(nn.LSTMCell(3, 2), args, output=1).output == "c_next"
+    assert capture(nn.LSTMCell(3, 2), args).notes == (
+        "the code gives 2 tensors; this is the first of them (output=1)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            lambda x: torch.fft.fft(x).real.sum(),
+            r"the operation aten.fft_fft.default is not known",
+        ),
+        (lambda x: x.detach() * x, "detach cuts the gradient"),
+        (lambda x: F.dropout(x, 0.5), r"dropout with p = 0.5 draws at random"),
+        (lambda x: x[x > 0].sum(), "it has a shape that depends on values|the code cannot be exported|mask"),
+        (lambda x: x if x.sum() > 0 else -x, "the code cannot be exported"),
+        (lambda x: x.sum() @ x, "the code does not run on the example"),
+        (lambda x: x > 0, "the code gives no tensor of floats"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(code: Any, message: str) -> None:
+    with pytest.raises(DomainProblem, match=message):
+        capture(code, (torch.randn(4),))
+
+
+def test_an_example_is_needed_and_its_names_are_those_of_the_code() -> None:
+    with pytest.raises(DomainProblem, match="an example of the arguments is needed"):
+        capture(nn.Linear(2, 2))
+    with pytest.raises(DomainProblem, match="y is no argument of the code"):
+        capture(nn.Linear(2, 2), {"y": torch.randn(1, 2)})
+    with pytest.raises(DomainProblem, match="list is nothing that can be derived"):
+        capture([], None)
