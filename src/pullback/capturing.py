@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pullback.capture.captured import Captured
+from pullback.capture.numpy_function import capture_numpy
 from pullback.capture.torch_code import capture_torch
 from pullback.errors import DomainProblem
 
-KINDS = 'a program, as "Y = X @ W", or a torch.nn.Module with an example of its arguments'
+KINDS = 'a program, as "Y = X @ W", a NumPy-style function with shapes, or a torch.nn.Module with an example'
 
 
 def capture(
@@ -36,6 +37,8 @@ def capture(
     )
     if _is_of("torch", *parts) or _is_module(obj):
         return capture_torch(obj, given, output)
+    if callable(obj):
+        return capture_numpy(obj, given, integers=integers, assume=assume, output=output)
     raise DomainProblem(f"{type(obj).__name__} is nothing that can be derived", hint=KINDS)
 
 

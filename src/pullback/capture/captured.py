@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pullback.errors import InternalProblem
 from pullback.evaluator import Float64, evaluate
-from pullback.expression import Size
+from pullback.expression import Size, sizes_in
 from pullback.program import Program
 from pullback.reading import read_program
+from pullback.sizes import evaluate_size
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Array]
@@ -79,10 +80,18 @@ def verify(captured: Captured, run: Run, others: Sequence[Mapping[str, Array]] =
 def output_of(program: Program, values: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
     """The program's output in float64; sizes that an input shows are read off it."""
     solved = dict(sizes)
-    for tensor in program.inputs:
-        for extent, length in zip(tensor.shape, values[tensor.name].shape, strict=True):
-            if isinstance(extent, Size):
-                solved[extent.name] = length
+    pairs = [
+        pair for t in program.inputs for pair in zip(t.shape, np.shape(values[t.name]), strict=True)
+    ]  # fmt: skip
+    solved |= {extent.name: length for extent, length in pairs if isinstance(extent, Size)}
+    seen = {extent.name for extent, _ in pairs if isinstance(extent, Size)}
+    for extent, length in pairs:
+        hidden = sizes_in(extent) - seen
+        if len(hidden) == 1:  # 2*K: the one value of K that fits
+            (name,) = hidden
+            fits = (n for n in range(1, length + 1) if evaluate_size(extent, {**solved, name: n}) == length)
+            solved[name] = next(fits, solved.get(name, 1))
+            seen.add(name)
     given: dict[str, Array] = {}
     for tensor in program.inputs:
         kind = np.int64 if tensor.is_integer else np.float64

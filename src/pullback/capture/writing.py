@@ -64,6 +64,7 @@ class Value:
     parameter: bool = False
     constant: bool = False
     whole: Value | None = None  # what it is a reshaped form of
+    declared: bool = False  # a line of index notation whose slots do not show its shape
 
     @property
     def rank(self) -> int:
@@ -244,6 +245,8 @@ class _Page:
         if not self._inlined(value, tree):
             name = self.free.new(value.hint, "Y" if value is self.output else "h")
             left = f"{name}[{','.join(value.indices)}]" if value.indices else name
+            if value.declared:
+                self.lines.append(f"{name}: {shape_list(value.shape)}")
             self.lines.append(f"{left} = {ast.unparse(tree)}")
             self.names[value] = name
             tree = ast.Name(name)

@@ -6,7 +6,7 @@ function is run whose globals hold another `numpy`; the user's function and NumP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -115,23 +115,31 @@ def retargeted(f: Any) -> Any:
 
     The user's functions are left as they are: copies with other globals are made.
     """
-    return _Copies().of(f)
+    return Copies({np: _NUMPY}, _BY_FUNCTION).of(f)
 
 
-class _Copies:
-    def __init__(self) -> None:
+class Copies:
+    """Copies of functions in which some modules, functions and built-in names are others."""
+
+    def __init__(
+        self,
+        modules: Mapping[Any, Any],
+        functions: Mapping[Any, Any],
+        names: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.modules, self.exchanged, self.names = modules, functions, names or {}
         self.globals: dict[int, dict[str, Any]] = {}
         self.functions: dict[int, Any] = {}
 
     def of(self, x: Any) -> Any:
-        if x is np:
-            return _NUMPY
+        if isinstance(x, ModuleType):
+            return self.modules.get(x, x)
+        if callable(x) and isinstance(x, Hashable) and x in self.exchanged:
+            return self.exchanged[x]
         if isinstance(x, MethodType):
             return MethodType(self.of(x.__func__), x.__self__)
         if isinstance(x, FunctionType):
             return self.function(x)
-        if callable(x) and isinstance(x, Hashable) and x in _BY_FUNCTION:
-            return _BY_FUNCTION[x]
         return x
 
     def function(self, f: FunctionType) -> Any:
@@ -151,6 +159,7 @@ class _Copies:
         if id(original) not in self.globals:
             copied: dict[str, Any] = dict(original)
             self.globals[id(original)] = copied
+            copied.update(self.names)
             for name, value in original.items():
                 copied[name] = self.of(value)
         return self.globals[id(original)]
