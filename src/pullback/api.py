@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Derived, Report, derive_program
-from pullback.emit import plain_source
-from pullback.errors import NameProblem
+from pullback.emit import module_source
 from pullback.expression import Tensor
 from pullback.formula import gradient_program
 from pullback.later import Later
@@ -128,11 +127,17 @@ class Derivation:
         """The Hessian of a scalar output times the direction `{"x": "v"}`, which the input v holds."""
         return second_order.hvp(self.program, directions)
 
-    def emit(self, target: str = "numpy") -> str:
-        """Source code of the backward pass."""
-        if target != "numpy":
-            raise NameProblem(f"there is no target {target}", hint="the targets are: numpy")
-        return plain_source(self.derived).text
+    def emit(self, target: str = "numpy", *, name: str | None = None) -> str:
+        """Source code of the backward pass: a module for "numpy", "torch" or "jax".
+
+        For NumPy a function `backward` that takes the inputs and the upstream gradient; for PyTorch a
+        `torch.autograd.Function` and the function that applies it; for JAX a `jax.custom_vjp`.
+        `name` is what the function is called. Raises `NameProblem` for a target or a name that is none.
+
+        >>> [line.strip() for line in derive("Y = X @ W").emit("torch").splitlines() if "dW = X" in line][-1]
+        'dW = X.mT @ grad_output'
+        """
+        return module_source(self.derived, target, name).text
 
     def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Backward:
         """The backward pass as a function. `sizes` gives sizes that no input shows.

@@ -79,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
     _check_command(commands)
     source = commands.add_parser("emit", help="the backward pass as source code")
     _program_options(source)
-    source.add_argument("--target", default="numpy", metavar="numpy", help="default: numpy")
+    source.add_argument("--target", default="numpy", metavar="numpy|torch|jax", help="default: numpy")
+    source.add_argument("--name", metavar="NAME", help="what the function is called, such as layer_norm")
     source.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by")
     _output_options(source)
     source.set_defaults(run=run_emit)
@@ -211,7 +212,7 @@ def run_check(options: argparse.Namespace) -> Answer:
 
 def run_emit(options: argparse.Namespace) -> Answer:
     derivation = derive(read_text(options.program), wrt=_names(options.wrt), **_given(options))
-    shown = derivation.emit(options.target)
+    shown = derivation.emit(options.target, name=options.name)
     shown = shown if shown.endswith("\n") else f"{shown}\n"
     return Answer(shown, ascii_text(shown))
 

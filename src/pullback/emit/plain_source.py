@@ -29,7 +29,12 @@ class Source:
     results: tuple[str, ...]  # the inputs whose gradients are returned, in order
 
 
-def plain_source(derived: Derived, wrt: Sequence[str] | None = None, target: Target = NUMPY) -> Source:
+def plain_source(
+    derived: Derived,
+    wrt: Sequence[str] | None = None,
+    target: Target = NUMPY,
+    function: str = FUNCTION,
+) -> Source:
     """Source of `backward(inputs…, dY)`, which returns the gradients of `wrt` in order."""
     wanted = [tensor for tensor in derived.wrt if wrt is None or tensor.name in wrt]
     if not wanted:
@@ -39,7 +44,7 @@ def plain_source(derived: Derived, wrt: Sequence[str] | None = None, target: Tar
     lines = gradient_program(running, [tensor.name for tensor in wanted], with_forward=True)
     results = {tensor.name: Tensor(f"d{tensor.name}", tensor.shape) for tensor in wanted}
     summary = f"The backward pass of {title(derived)}."
-    return lines_source(running, lines, results, summary, target=target)
+    return lines_source(running, lines, results, summary, function, target)
 
 
 def lines_source(

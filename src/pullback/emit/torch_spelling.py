@@ -71,6 +71,11 @@ def norm(x: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool = Fa
     y = m * torch.linalg.vector_norm(x / m, dim=dim, keepdim=True)
     return y if keepdim else y.sum(dim=dim)
 ''',
+    "onehot": '''
+def onehot(t: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """1 where the last index is t, else 0."""
+    return (t[..., None] == torch.arange(classes, device=t.device)).to(dtype)
+''',
     "logdet": '''
 def logdet(x: Tensor) -> Tensor:
     """log |det x|."""
@@ -172,11 +177,7 @@ class Torch(Speller):
             case "eye":
                 return module("torch.eye", trees[0], dtype=dotted(f"{self.like}.dtype"), device=device)
             case "onehot":
-                column = ast.Subscript(
-                    trees[0], ast.Tuple([ast.Constant(...), ast.Constant(None)], ast.Load()), ast.Load()
-                )
-                classes = module("torch.arange", trees[1], device=device)
-                return self.cast(ast.Compare(column, [ast.Eq()], [classes]))
+                return self.helper("onehot", [*trees, dotted(f"{self.like}.dtype")], {})
         return method(dotted(self.like), f"new_{name}", sequence(trees[0]))
 
 
