@@ -73,6 +73,39 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
     ("L = sum(log(abs(x)))", {"x": "N"}, "x", ["dx = 1 / x"]),
     ("Y = sign(X) * sqrt(abs(X))", {"X": "N D"}, "X", ["dX = 0.5 * dY / sqrt(abs(X))"]),
     ("Y = x * abs(x)", {"x": "N"}, "x", ["dx = 2 * dY * abs(x)"]),
+    # masks
+    ("Y = relu(X)**2", {"X": "N D"}, "X", ["dX = 2 * dY * relu(X)"]),
+    ("L = sum((C * (1 - eye(D)))**2)", {"C": "D D"}, "C", ["dC = 2 * C * (1 - eye(D))"]),
+    (
+        "P = softmax(where(tril(ones([T, T])) > 0, S, -1e9), axis=1); Y = P @ V",
+        {"S": "T T", "V": "T D"},
+        "S",
+        ["dP = dY @ V.T", "dS = tril(P) * (dP - sum(dP * P, axis=1, keepdims=True))"],
+    ),
+    # a product keeps its name where it is read whole, and common factors come out of what reads it
+    (
+        "S = be * X @ K.T; P = softmax(S, axis=1); Y = P @ K",
+        {"X": "N D", "K": "M D", "be": ""},
+        "be",
+        ["dP = dY @ K.T", "dbe = sum(P * (dP - sum(dP * P, axis=1, keepdims=True)) * (X @ K.T))"],
+    ),
+    # sums that are zero, over two axes
+    (
+        "mu = mean(X, axis=(1, 2), keepdims=True); v = mean((X - mu)**2, axis=(1, 2), keepdims=True);"
+        "r = 1 / sqrt(v + 1e-5); Y = (X - mu) * r",
+        {"X": "N H W"},
+        "X",
+        [
+            "dmu = -r * sum(dY, axis=(1, 2), keepdims=True)",
+            "dX = r * (dY - Y * mean(dY * Y, axis=(1, 2), keepdims=True)) + dmu / (H * W)",
+        ],
+    ),
+    (
+        "h = a * h0 + b * x; y = sum(c * h, axis=1)",
+        {"a": "N S", "h0": "N S", "b": "N S", "x": "N 1", "c": "N S"},
+        "x",
+        ["dx = reshape(dy, [N, 1]) * sum(c * b, axis=1, keepdims=True)"],
+    ),
 ]
 
 

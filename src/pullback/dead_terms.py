@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Checker
-from pullback.expression import ONE, ZERO, Expr, free, simplex_axis, tensors
+from pullback.expression import ONE, ZERO, Add, Expr, Sum, free, simplex_axis, tensors
 from pullback.notation import show
 from pullback.program import Program
 from pullback.rulebooks.algebra import key
@@ -28,8 +28,11 @@ class DeadTerms:
         result: list[Term] = []
         notes: list[str] = []
         for term in terms:
-            _, sums = components(term)
-            for inner in sums:
+            outer, sums = components(term)
+            whole = [
+                base for base, n in outer.items() if n == 1 and isinstance(base, Add) and _holds_sum(base)
+            ]
+            for inner in (*sums, *whole):
                 value = self._constant(inner)
                 if value is None:
                     continue
@@ -66,8 +69,15 @@ class DeadTerms:
         return None
 
 
+def _holds_sum(e: Add) -> bool:
+    return any(isinstance(factor, Sum) for term in e.terms for factor in getattr(term, "factors", (term,)))
+
+
 def _drop(term: Term, inner: Expr, value: Fraction) -> Term:
     """The term with one of its sums replaced by a number."""
+    if inner in term.powers:
+        rest = {base: n for base, n in term.powers.items() if base is not inner}
+        return Term(term.coefficient * value, rest, term.bound)
     indices = set(getattr(inner, "indices", ()))
     powers = {base: n for base, n in term.powers.items() if free(base).isdisjoint(indices)}
     return Term(term.coefficient * value, powers, tuple(i for i in term.bound if i not in indices))

@@ -54,6 +54,7 @@ from pullback.rulebooks.normal import (
     collapsed,
     expand,
     has_quotient,
+    unmasked,
     unsigned,
 )
 from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
@@ -113,6 +114,8 @@ class Publisher:
         candidates = self._candidates(definition)
         best = candidates[0]
         if len(candidates) > 1:
+            read = {tensor.name for candidate in candidates for tensor in tensors(candidate.body)}
+            self._considered |= {other for other in read if other in self.known}
             best = min(candidates, key=lambda c: self._score(definition, c))
         steps = []
         left, before = left_side(definition), definition.body
@@ -242,9 +245,11 @@ class Publisher:
         e = tidy(settled(written))
         start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
         found = [Candidate(e, inlined, (start,))]
+        # A product that comes through whole keeps its name.
+        products = Shelf(patterns(self.raw[name] for name in inlined if is_product(self.raw[name].body)))
         for opaque in (self._is_forward, self._is_whole, lambda _: False):
             try:
-                terms = [unsigned(t) for term in expand(e, opaque) for t in collapsed(term, opaque)]
+                terms = [unsigned(unmasked(t)) for term in expand(e, opaque) for t in collapsed(term, opaque)]
             except TooManyTerms:
                 continue
             alive, notes = self.dead_terms.without(terms)
@@ -254,7 +259,7 @@ class Publisher:
             seen.add(known)
             fewer = _sum(alive)
             dead = ("dead terms", fewer, "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
-            again = [part for term in alive for part in self._reused(term, opaque)]
+            again = [reused(part, products) for term in alive for part in self._reused(term, opaque)]
             names = _new_names(alive, again)
             parts = parts_of(again)
             for chosen in (merged(parts), parts):

@@ -7,8 +7,8 @@ from itertools import product
 
 import pytest
 
-from pullback.expression import Access, Add, Call, Index, Size, Tensor, add, mul, num, power
-from pullback.rulebooks.normal import Term, has_quotient, unsigned
+from pullback.expression import Access, Add, Bracket, Call, Expr, Index, Size, Tensor, add, mul, num, power
+from pullback.rulebooks.normal import Term, has_quotient, unmasked, unsigned
 
 i = Index("i", Size("N"))
 u = Access(Tensor("u", (Size("N"),)), (i,))
@@ -51,3 +51,24 @@ def test_a_sign_alone_keeps_its_zero() -> None:
 )
 def test_a_quotient_is_a_division_by_something_that_varies(sum_: Add, expected: bool) -> None:
     assert has_quotient(sum_) is expected
+
+
+RELU, POSITIVE = Call("relu", (u,)), Bracket(">", u, num(0))
+MASK = add(num(1), mul(num(-1), Bracket("==", i, num(0))))
+
+
+@pytest.mark.parametrize(
+    ("powers", "expected"),
+    [
+        ({RELU: 1, POSITIVE: 1}, {RELU: 1}),
+        ({RELU: 2, POSITIVE: 1, u: 1}, {RELU: 2, u: 1}),
+        ({POSITIVE: 1, u: 1}, {POSITIVE: 1, u: 1}),
+        ({RELU: -1, POSITIVE: 1}, {RELU: -1, POSITIVE: 1}),
+        ({MASK: 3}, {MASK: 1}),
+        ({MASK: -1}, {MASK: -1}),
+        ({add(num(1), mul(num(-1), u)): 2}, {add(num(1), mul(num(-1), u)): 2}),
+    ],
+)
+def test_masks_do_their_work_once(powers: dict[Expr, int], expected: dict[Expr, int]) -> None:
+    term = Term(Fraction(1), {base: Fraction(n) for base, n in powers.items()})
+    assert unmasked(term).powers == expected

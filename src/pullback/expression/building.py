@@ -11,6 +11,7 @@ from typing import Any
 
 from pullback.expression.nodes import (
     MINUS_ONE,
+    NEGATED,
     ONE,
     ZERO,
     Add,
@@ -116,7 +117,12 @@ def total(indices: Iterable[Index], body: Expr) -> Expr:
 
 
 def bracket(relation: str, left: Expr, right: Expr) -> Expr:
-    """`[left relation right]`, decided where both sides are the same or both are numbers."""
+    """`[left relation right]`, decided where both sides are the same or both are numbers; `[[c] > 0]` is `[c]`."""
+    if isinstance(left, Bracket) and right is ZERO:
+        if relation in (">", "!="):
+            return left
+        if relation in ("==", "<="):
+            return Bracket(NEGATED[left.relation], left.left, left.right)
     if isinstance(left, Num) and isinstance(right, Num):
         return ONE if compare(relation, left.value, right.value) else ZERO
     if left is right:

@@ -182,6 +182,8 @@ def einsum_form(e: Expr) -> Form | None:
     forms = [lift(f) for f in entries]
     if not all(isinstance(form, Leaf | Reshaped) and None not in _axes(form) for form in forms):
         return None
+    if len(forms) > 2 and len({frozenset(form.labels) for form in forms}) < len(forms):
+        return None  # factors over the same indices are multiplied first
     kept = tuple(label for label in union(forms) if label not in over)
     product = Einsum(kept, tuple(forms))
     return times([*(Scalar((), number) for number in numbers), product], [])

@@ -11,7 +11,9 @@ from fractions import Fraction
 
 from pullback.expression import (
     ONE,
+    ZERO,
     Add,
+    Bracket,
     Call,
     Expr,
     Index,
@@ -147,6 +149,26 @@ def unsigned(term: Term) -> Term:
         new = _signs(*(powers.pop(base, Fraction(0)) for base in (u, size, sign)))
         powers |= zip((u, size, sign), new, strict=True)
     return Term(term.coefficient, {base: n for base, n in powers.items() if n}, term.bound)
+
+
+def unmasked(term: Term) -> Term:
+    """relu(u) [u > 0] = relu(u), and m² = m for m = 1 - [c]"""
+    powers = dict(term.powers)
+    for base, n in term.powers.items():
+        match base:
+            case Bracket(">", u, right) if right is ZERO and powers.get(Call("relu", (u,)), 0) > 0:
+                del powers[base]
+            case Add() if n > 1 and n.denominator == 1 and _is_mask(base):
+                powers[base] = Fraction(1)
+    return term if powers == term.powers else Term(term.coefficient, powers, term.bound)
+
+
+def _is_mask(e: Add) -> bool:
+    """1 - [c], which is 0 or 1"""
+    match e.terms:
+        case (Num(one), Mul((Num(minus), Bracket()))) | (Mul((Num(minus), Bracket())), Num(one)):
+            return one == 1 and minus == -1
+    return False
 
 
 def _signs(u: Fraction, size: Fraction, sign: Fraction) -> tuple[Fraction, Fraction, Fraction]:
