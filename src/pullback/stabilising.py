@@ -16,6 +16,7 @@ from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Rule, Step, run
 from pullback.rulebooks.algebra import OperatorReader, known_operators, tidy
+from pullback.rulebooks.cancellation import Cancellation
 from pullback.rulebooks.exponentials import Exponentials
 from pullback.rulebooks.precision import Precision
 from pullback.rulebooks.stable import Laws
@@ -60,7 +61,10 @@ def stable_definitions(
     `deep` also uses the laws that serve evaluation alone, `gradients` those that hold in a backward pass.
     """
     seen = Exponentials([*given, *definitions], deep=deep)
-    phases = (*Laws(seen).phases, *(Precision(seen, gradients=gradients).phases if deep else ()))
+    phases = Laws(seen).phases
+    if deep:
+        kept = Cancellation(seen)
+        phases = (*kept.phases, *phases, *Precision(seen, gradients=gradients).phases, *kept.last)
     known = known_operators(given)
     done: list[Definition] = []
     steps: list[Step] = []
