@@ -60,6 +60,67 @@ def test_a_line_is_held_against_the_one_before() -> None:
     assert "it follows from what was said before, which is wrong already" in report.explain()
 
 
+CROSS_ENTROPY = r"""
+Let $z \in \mathbb{R}^K$ be logits and $y \in \mathbb{R}^K$ a target distribution. Define
+$$p_i = \frac{e^{z_i}}{\sum_k e^{z_k}}, \qquad L = -\sum_i y_i \log p_i$$
+The Jacobian of the softmax is
+$$\frac{\partial p_i}{\partial z_j} = p_i(\delta_{ij} - p_j)$$
+and therefore
+$$\frac{\partial L}{\partial z_j} = -\sum_i y_i \frac{1}{p_i} \frac{\partial p_i}{\partial z_j}
+  = -y_j + p_j \sum_i y_i$$
+Because y sums to one, $\frac{\partial L}{\partial z} = p - y$.
+"""
+LOGISTIC = """
+Data X ∈ ℝ^{n×d}, labels t ∈ ℝ^n, weights w ∈ ℝ^d.
+z = X w
+p = σ(z)
+L = −(1/n) Σ_i [t_i log p_i + (1 − t_i) log(1 − p_i)]
+∂L/∂z_i = (p_i − t_i)/n
+∂L/∂w_j = 1/n Σ_i (p_i − t_i) X_ij
+∂p_i/∂z_j = p_i(1 − p_i)
+"""
+RIDGE = """
+Let X be N×D, y a vector in R^N. J(w) = ||Xw - y||^2 + λ||w||^2.
+Expanding, ∇J = 2X^T(Xw - y) + 2λw.
+"""
+QUADRATIC = """
+We want the gradient of `f(x) = xᵀAx + bᵀx`, where `x ∈ ℝⁿ`, `A ∈ ℝⁿˣⁿ`, `b ∈ ℝⁿ`.
+- ∂f/∂x = 2Ax + b
+- ∂f/∂x = (A + Aᵀ)x + b
+- ∂f/∂A = x xᵀ
+- ∂f/∂x_k = Σ_j A_kj x_j + Σ_i A_ik x_i + b_k
+"""
+LAYER_NORM = """
+Layer norm without affine parameters on a row vector $x \\in \\mathbb{R}^D$:
+
+    μ = (1/D) Σ_i x_i
+    v = (1/D) Σ_i (x_i − μ)²
+    σ = √(v + 0.1)
+    y_i = (x_i − μ) / σ
+
+    dx = (1/σ) (dy − mean(dy) − y ∘ mean(dy ∘ y))
+    dx_j = 1/σ (dy_j − 1/D Σ_i dy_i − y_j/D Σ_i dy_i y_i)
+    dx_j = 1/σ (dy_j − 1/D Σ_i dy_i)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts", "reason"),
+    [
+        (CROSS_ENTROPY, [True, True, True, False], "it is right only if the entries of y sum to 1"),
+        (LOGISTIC, [True, True, False], "it is right only if n = 1"),
+        (RIDGE, [True], ""),
+        (QUADRATIC, [False, True, True, True], "it is right only if A is symmetric"),
+        (LAYER_NORM, [True, True, False], "it is right only if D = 1"),
+    ],
+)
+def test_documents(text: str, verdicts: list[bool], reason: str) -> None:
+    report = proofread(text)
+    assert [line.ok for line in report.lines if line.is_judged] == verdicts
+    assert report.first_wrong is None or reason in report.first_wrong.reason
+    assert (report.first_wrong is None) is (not reason)
+
+
 def test_a_helper_on_the_way_back() -> None:
     report = proofread(block("x: [N]\np = softmax(x)\ns = dp @ p\ndx = p ∘ (dp − s)"))
     assert report.ok is True

@@ -16,6 +16,9 @@ _STATEMENT: Final = re.compile(
     r"(import|from|def|return|class|if|for|while|with|print|assert|raise|try|pass|@)\b|>>>|\"\"\""
 )
 _RELATION: Final = re.compile(r"(?<![<>!])=|∈|≡|≔|\\in\b|\\equiv\b")
+_DECLARATION: Final = re.compile(
+    r"\b[A-Za-z]\w*(?:\s*,\s*[A-Za-z]\w*)*\s*:\s*\[[^\]]*\](?:\s*in\s+[A-Za-z]\w*)?"
+)
 _WORD: Final = re.compile(r"[A-Za-z][a-z'’]+(?:-[a-z]+)*\Z|[A-Z]{2,}s?\Z")
 _OPERATOR: Final = re.compile(r"[-+*/@=·∘⊙⊗×∈<>≤≥≠−∑Σ≡]$")
 _OPENING: Final = re.compile(r"^[-+*/@=·∘⊙⊗×∈<>≤≥≠−≡]")
@@ -85,6 +88,9 @@ def _prose(number: int, row: str) -> Iterator[Passage]:
         return
     row = _NUMBERED.sub("", _ARROWS.sub("", _LISTED.sub("", row, count=1)))
     row = re.sub(r"(?<!\S)(\*\*|__|\*|_)(?=\S)(.+?)(?<=\S)\1(?=[\s.,;:)]|$)", r"\2", row)
+    for match in _DECLARATION.finditer(row):
+        yield Passage(number, match.group(), "prose", whole)
+    row = _DECLARATION.sub(" ; ", row)
     left = []
     for part in re.split(r"(`+[^`]+`+|\$[^$]+\$)", row):
         if part[:1] in ("`", "$") and part[-1:] == part[:1]:
@@ -137,7 +143,7 @@ def _is_prose(word: str, before: str, after: str) -> bool:
     if bare.lower() in _CONDITIONS or not bare:
         return bool(bare)
     if bare in ("a", "A", "I"):
-        return not (_OPENING.match(after) or _OPERATOR.search(before) or word != bare)
+        return word == bare and len(after) > 2 and _WORD.match(after.strip(",.;:")) is not None
     if _WORD.match(bare) is None or bare in CALLED or re.match(r"d[A-Z]", bare):
         return False
     if re.fullmatch(r"[A-Z]{2,4}", bare):

@@ -12,7 +12,7 @@ from pullback.derivations.document import passages
 from pullback.derivations.grammar import read_sides
 from pullback.derivations.handwriting import plain
 from pullback.derivations.lowering import Lowering
-from pullback.derivations.names import LOSSES, UPSTREAM, Names
+from pullback.derivations.names import CALLED, LOSSES, SCALARS, UPSTREAM, Names
 from pullback.derivations.parts import Part, facts_in_words, parts, said_in_words
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.expression import tensors
@@ -53,13 +53,16 @@ class Drafting:
         self.defined: dict[str, Part] = {}
         self.opaque: tuple[str, str] | None = None  # a loss without a formula, and its argument
         self.sizes: dict[str, int] = {}
+        self.problem: PullbackError | None = None  # of the first definition that could not be read
         self.whole: Program | None = None
         self.fixed = program is not None
         if program is not None:
             self.lines = [program]
 
     def run(self) -> Draft:
-        """Raises `PullbackError` where no forward program is found or it cannot be read."""
+        """What was found. Raises `PullbackError` where no forward program is found or it cannot be read."""
+        for part in self.parts:
+            self._unapplied(part)
         self._declare()
         if self.fixed:
             self._read()
@@ -67,8 +70,13 @@ class Drafting:
             if part.kind == "chain" and part.sides and len(part.sides) > 1:
                 self._definition(part)
         if self.whole is None:
-            what = "no forward definition is found in the text"
-            raise SyntaxProblem(what, hint="a line such as Y = X @ W, and the shapes X: [N, D]; W: [D, M]")
+            what, hint = (
+                "no forward definition is found in the text",
+                "Y = X @ W, and the shapes X: [N, D]; W: [D, M]",
+            )
+            if self.problem is not None:
+                what, hint = f"{what}: {self.problem.message}", self.problem.hint or hint
+            raise SyntaxProblem(what, hint=hint)
         output = self._output()
         program, spare = self._pruned(output)
         self.names.output = output if program.output.rank else None
@@ -77,6 +85,17 @@ class Drafting:
         if self.opaque is not None:
             self.names.losses.add(self.opaque[0])
         return Draft(program, self.parts, self.names, spare, self.defining, self.sizes)
+
+    def _unapplied(self, part: Part) -> None:
+        """`f(x) = …` defines f; its argument is what ∇f is taken by."""
+        if part.kind != "chain" or len(part.sides) < 2:
+            return
+        line, first = part.sides[0]
+        found = re.fullmatch(r"([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)\s*(?:[,;][^()]*)?\)", plain(first).strip())
+        if found is not None and found[1] not in CALLED:
+            part.sides[0] = (line, found[1])
+            if found[1] in LOSSES and "," not in first:
+                self.names.argument = self.names.argument or found[2]
 
     # ---- declarations
 
@@ -103,6 +122,14 @@ class Drafting:
         for part in self.parts:
             if part.kind == "fact":
                 self.given.setdefault("assume", {})[part.names[0]] = part.fact
+        written = set(re.findall(r"[A-Za-z]\w*", " ".join(plain(s) for p in self.parts for _, s in p.sides)))
+        for word in SCALARS & written - set(shapes) - self.defined_words - set(
+            self.given.get("integers", {})
+        ):
+            shapes[word] = ()
+        argument = self.names.argument
+        if argument and argument not in shapes:  # its shape is inferred: a letter as people use it
+            self.names.ranks[argument] = 2 if argument.isupper() else 1
         self.names.ranks |= {word: len(_entries(shape)) for word, shape in shapes.items()}
         integers = self.given.get("integers", {})
         self.names.ranks |= {word: len(_entries(entry[0])) for word, entry in integers.items()}
@@ -158,7 +185,8 @@ class Drafting:
         for line in self._readings(part, word):
             try:
                 found = read_program("\n".join([*self.lines, line]), **self._beside([*self.lines, line]))
-            except PullbackError:
+            except PullbackError as problem:
+                self.problem = self.problem or problem
                 continue
             self.lines.append(line)
             self._known(found)
@@ -178,8 +206,8 @@ class Drafting:
             if not lowering.jacobians and not self._reads_gradient(low.node):
                 slots = f"[{', '.join(letters)}]" if letters else ""
                 yield "\n".join([*low.above, f"{word}{slots} = {low.text}"])
-        except PullbackError:
-            pass
+        except PullbackError as problem:
+            self.problem = self.problem or problem
         # In a sentence only what was declared is mathematics: other words are words.
         alone = part.source != "prose" or part.text.strip(" .,;") == part.whole.strip(" .,;")
         if alone and not self._mentions_gradient(second) and re.search(r"[^\x00-\x7f]|\^", second) is None:

@@ -12,10 +12,12 @@ from typing import Final
 
 from pullback.derivations.handwriting import Cursor, Token, tokens
 from pullback.derivations.names import ALIASES, CALLED, Beside, Circled, Dot, Hadamard, Names, item
+from pullback.derivations.nodes import called, from_one, is_tensor
 from pullback.errors import LimitProblem, SyntaxProblem
 from pullback.verify.tree import binary, call, name
 
 DEEPEST: Final = 40
+PREFIXED: Final = frozenset(("sqrt", "log", "exp", "tanh", "trace", "det", "sin", "cos"))
 KEYWORDS: Final = frozenset(
     ("axis", "keepdims", "k", "stride", "padding", "dilation", "groups", "shift", "dim")
 )
@@ -26,7 +28,6 @@ _PRODUCTS: Final[dict[str, type[ast.operator]]] = {
 _RELATIONS: Final[dict[str, type[ast.cmpop]]] = {
     "=": ast.Eq, "==": ast.Eq, "!=": ast.NotEq, "<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE,
 }  # fmt: skip
-_REDUCTIONS: Final = frozenset(("sum", "mean", "max", "min", "prod"))
 
 
 def read_sides(text: str, names: Names) -> list[ast.expr]:
@@ -54,6 +55,7 @@ class Grammar(Cursor):
         super().__init__(found)
         self.names = names
         self.depth = 0
+        self.barred = False  # whether a norm is open, so that || closes it
 
     # ---- by precedence
 
@@ -98,6 +100,8 @@ class Grammar(Cursor):
         token = self.next
         if token.kind in ("name", "sum", "number"):
             return True
+        if token.text == "||":
+            return not self.barred
         return token.kind == "op" and token.text in ("(", "[", "{", "∂", "∇", "δ")
 
     def factor(self) -> ast.expr:
@@ -121,7 +125,7 @@ class Grammar(Cursor):
                 base = self.superscript(base)
             elif token.kind == "method" and powers:
                 base = self.method(base)
-            elif token.kind == "op" and token.text == "[" and not token.spaced and _is_tensor(base):
+            elif token.kind == "op" and token.text == "[" and not token.spaced and is_tensor(base):
                 self.at += 1
                 base = item(base, self.slots())
             elif powers and token.text == ".T":
@@ -167,7 +171,7 @@ class Grammar(Cursor):
                 return self.names.meaning(f"{base.id}{content}") or name(f"{base.id}{content}")
         inner = Grammar(tokens(f"[{content}]"), self.names)
         inner.demand("[")
-        found = [_from_one(slot) for slot in inner.slots()]
+        found = [from_one(slot) for slot in inner.slots()]
         inner.finished()
         return item(base, found)
 
@@ -180,6 +184,9 @@ class Grammar(Cursor):
             return call("⁻¹", base)
         if content == "-T":
             return ast.Attribute(call("⁻¹", base), "ᵀ", ast.Load())
+        if isinstance(base, ast.Name) and base.id == "e" and self.names.meaning("e") is None:
+            inner = Grammar(tokens(content), self.names)
+            return call("exp", inner.additive())
         if content == "*":
             raise SyntaxProblem("`^*` has no meaning here", hint="^T for a transpose")
         inner = Grammar(tokens(content), self.names)
@@ -197,7 +204,7 @@ class Grammar(Cursor):
             return ast.Attribute(base, "T", ast.Load())
         if word not in CALLED:
             raise SyntaxProblem(f"`.{word}()` is not known", hint="functions stand in front: sum(X, axis=0)")
-        return _called(word, [base, *arguments], keywords)
+        return called(word, [base, *arguments], keywords)
 
     # ---- what a factor begins with
 
@@ -220,7 +227,9 @@ class Grammar(Cursor):
             case "op", "[":
                 return self.bracketed()
             case "op", "||" | "|" as bar:
+                self.barred = True
                 inside = self.additive()
+                self.barred = False
                 self.demand(bar)
                 return call("norm" if bar == "||" else "abs", inside)
             case "op", "∂":
@@ -232,15 +241,13 @@ class Grammar(Cursor):
         shown = token.text or "the end of the line"
         raise SyntaxProblem(f"a name, a number or a bracket is expected before `{shown}`")
 
-    def bracketed(self) -> ast.expr:
-        """`[i = j]` is a bracket of Iverson's, `[N, 1]` a list."""
+    def bracketed(self, *, listed: bool = False) -> ast.expr:
+        """`[i = j]` is a bracket of Iverson's, `[a + b]` one like any other, `[N, 1]` a list."""
         parts = [self.expression()]
         while self.take(","):
             parts.append(self.expression())
         self.demand("]")
-        if len(parts) == 1 and isinstance(parts[0], ast.Compare):
-            return parts[0]
-        return ast.List(parts, ast.Load())
+        return parts[0] if len(parts) == 1 and not listed else ast.List(parts, ast.Load())
 
     def word(self, word: str) -> ast.expr:
         names = self.names
@@ -250,13 +257,13 @@ class Grammar(Cursor):
             found = self.quotient(word)
             if found is not None:
                 return found
-        if self.next.text == "(" and word not in names.ranks and word not in names.sizes:
-            if word in CALLED or not self.next.spaced:
-                self.at += 1
-                return _called(word, *self.arguments())
-        if word == "sqrt":
-            return call("sqrt", self.postfix())
         meaning = names.meaning(word)
+        if self.next.text == "(" and word not in names.ranks and word not in names.sizes:
+            if word in CALLED or (meaning is None and not self.next.spaced):
+                self.at += 1
+                return called(word, *self.arguments())
+        if meaning is None and ALIASES.get(word, word) in PREFIXED and self.begins_factor():
+            return called(word, [self.factor()], [])
         if meaning is not None:
             return meaning
         factors = names.product(word)
@@ -277,6 +284,8 @@ class Grammar(Cursor):
             if word in KEYWORDS and self.tokens[self.at + 1].text == "=":
                 self.at += 2
                 keywords.append(ast.keyword("axis" if word == "dim" else word, self.constant()))
+            elif self.take("["):
+                found.append(self.bracketed(listed=True))
             else:
                 found.append(self.expression())
             if not self.take(",") and self.next.text != ")":
@@ -348,7 +357,7 @@ class Grammar(Cursor):
         of: ast.expr = self.meaning(word[1:])
         known = isinstance(of, ast.Name) and names.is_loss(of.id)
         of = self.endings(of, powers=False)
-        if (known or _is_tensor(of)) and self.take("/"):
+        if (known or is_tensor(of)) and self.take("/"):
             token = self.next
             if token.kind == "name" and token.text[:1] == "d" and names.meaning(token.text[1:]) is not None:
                 self.at += 1
@@ -357,13 +366,19 @@ class Grammar(Cursor):
         return None
 
     def nabla(self) -> ast.expr:
-        """`∇_W L`."""
-        if self.next.kind != "sub":
+        """`∇_W L`; `∇f(x)` where f was defined as f(x)."""
+        by = self.names.argument
+        if self.next.kind == "sub":
+            by = self.next.text[1:].strip("{}")
+            self.at += 1
+        if not by:
             raise SyntaxProblem("`∇` says by which tensor", hint="∇_W L, or ∂L/∂W")
-        by = self.meaning(self.next.text[1:].strip("{}"))
-        self.at += 1
-        of = self.operand() if self.next.kind == "name" and self.names.is_loss(self.next.text) else name("L")
-        return call("∂", of, by)
+        of: ast.expr = name("L")
+        if self.next.kind == "name" and self.names.is_loss(self.next.text):
+            of = self.operand()
+            if self.next.text == "(":
+                self.primary()
+        return call("∂", of, self.meaning(by))
 
     def kronecker(self) -> ast.expr:
         """`δ_ij`, `δ[i,j]`, `δ(i,j)`."""
@@ -382,19 +397,3 @@ class Grammar(Cursor):
         if len(parts) != 2:
             raise SyntaxProblem("a Kronecker delta has two indices", hint="δ_ij, or [i = j]")
         return ast.Compare(parts[0], [ast.Eq()], [parts[1]])
-
-
-def _is_tensor(node: ast.expr) -> bool:
-    return not isinstance(node, ast.Constant | ast.Compare | ast.List)
-
-
-def _from_one(slot: ast.expr) -> ast.expr:
-    """A number under a letter counts from 1."""
-    return ast.Constant(slot.value - 1) if isinstance(slot, ast.Constant) else slot  # type: ignore[operator]
-
-
-def _called(word: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
-    function = ALIASES.get(word, word)
-    if function in _REDUCTIONS and len(arguments) == 2:
-        keywords = [*keywords, ast.keyword("axis", arguments.pop())]
-    return ast.Call(name(function), arguments, keywords)

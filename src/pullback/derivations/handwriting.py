@@ -14,7 +14,7 @@ LONGEST: Final = 2_000  # characters of one line of a derivation
 _SUPERSCRIPTS: Final = dict(
     zip(
         "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀᴮᴰᴱᴳᴴᴷᴸᴹᴺᴾᴿⱽᵇᶜᵈᵉᶠᵍʰᵏˡᵐⁿᵖʳˢᵗᵛˣ",
-        "0123456789-+TBDEGHKLMNPRVbcdefghklmnprstvx",
+        "0123456789-+TBDEGHKLMNPRVbcdefghklmnprstv·",
         strict=True,
     )
 )

@@ -333,6 +333,7 @@ class Judging:
         written = plain(text)
         names = self.draft.names
         words = re.findall(r"[A-Za-z]\w*", written)
+        words += [word.split("_")[0] for word in words]
         return "∂" in written or any(w in names.ranks or names.gradient(w) is not None for w in words)
 
 

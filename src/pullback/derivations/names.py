@@ -16,6 +16,10 @@ from pullback.verify.tree import name
 LOSSES: Final = frozenset(("L", "J", "E", "C", "l", "loss", "Loss", "cost", "f"))
 UPSTREAM: Final = ("g", "G", "grad_output", "grad_out", "grad_outputs", "dout", "d_out", "upstream", "gy", "go",
                    "grad", "delta", "gout")  # fmt: skip
+# Letters that stand for numbers where nothing else is said of them.
+SCALARS: Final = frozenset(
+    ("lam", "alpha", "beta", "eta", "eps", "tau", "gamma", "rho", "kappa", "nu", "omega")
+)
 # How people call what the language has under another name.
 ALIASES: Final = {
     "tr": "trace", "Tr": "trace", "ln": "log", "ReLU": "relu", "Relu": "relu", "Softmax": "softmax", "Log": "log",
@@ -52,6 +56,7 @@ class Names:
     sizes: set[str] = field(default_factory=set)
     losses: set[str] = field(default_factory=set)
     output: str | None = None  # which has a given upstream gradient
+    argument: str = ""  # of a loss that was defined as f(x)
 
     def gradient(self, word: str) -> str | None:
         """The tensor whose gradient a word means."""

@@ -77,7 +77,7 @@ def _of_passage(passage: Passage) -> Iterator[Part]:
     for match in _DECLARED.finditer(text):
         words = tuple(word.strip() for word in match[1].split(","))
         yield _declaration(passage, words, _dimensions(match[2]), match[3] or "")
-    text = _DECLARED.sub(" ", text)
+    text = re.sub(r"\\q?quad\b", " ", _DECLARED.sub(" ", text))
     condition = ""
     leading = re.match(r"\s*(?:if|when|whenever)\b(.*?),\s*(?:then\s+)?(.*)$", text)
     if leading is not None:
@@ -146,14 +146,26 @@ def _dimensions(text: str, *, spaces: bool = False) -> tuple[str, ...]:
     return tuple(part.strip() for part in re.split(pattern, text.strip("()[] ")) if part.strip())
 
 
+_SAID: Final = (
+    re.compile(r"\b(?P<name>[A-Za-z]\w*)\s+(?:is|be|are)\s+(?:an?\s+)?(?P<dims>\w+\s*(?:·|\bx\b)\s*\w+)"),
+    re.compile(rf"\b(?P<name>[A-Za-z]\w*)\s*\((?P<dims>\w+\s*(?:·|\bx\b)\s*{_DIMENSIONS})\)"),
+    re.compile(r"\b(?:an?|the)\s+(?P<dims>\w+\s*(?:·|\bx\b)\s*\w+)\s+matrix\s+(?P<name>[A-Z]\w*)\b"),
+    re.compile(
+        r"\b(?P<name>[A-Za-z]\w*)\s+(?:is\s+|be\s+)?an?\s+\w+\s+in\s+R\s*\^\s*"
+        r"\{?(?P<dims>[\w·, ]+?)\}?(?=[\s.,;]|$)"
+    ),
+)  # fmt: skip
+
+
 def said_in_words(passage_text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(name, sizes) for `X has shape N × D` and the like in a sentence."""
     text = re.sub(r"[`$]", "", passage_text)
     text = plain(text)
-    for match in _WORDS.finditer(text):
-        dims = _dimensions(match["dims"])
-        if len(dims) > 1:
-            yield match["name"].strip(",.;:()"), dims
+    for pattern in (_WORDS, *_SAID):
+        for match in pattern.finditer(text):
+            dims = _dimensions(match["dims"])
+            if len(dims) > 1 or pattern is _SAID[-1]:
+                yield match["name"].strip(",.;:()"), dims
 
 
 def facts_in_words(text: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -53,6 +54,7 @@ def reasons(line: Judged) -> list[str]:
 
 def _sides(text: str) -> str:
     """The left side of an equality under that name."""
+    text = re.sub(r"\bd(\w+)_by_d(\w+)", r"∂\1/∂\2", text)
     text = text.replace(f"d{LEFT} is", "the left side is").replace(f"d{LEFT}[", "at [")
     return text.replace(f"d{LEFT}", "the left side")
 
