@@ -224,6 +224,23 @@ def test_a_folder_that_is_not_there(run: object, tmp_path: Path) -> None:
 # ---- emit and claim -------------------------------------------------------------------------
 
 
+def test_emit_writes_a_module_and_its_tests(run: object, tmp_path: Path) -> None:
+    assert callable(run)
+    path, tests = tmp_path / "linear.py", tmp_path / "test_linear.py"
+    arguments = ("emit", "Y = X @ W", "--target", "torch", "--name", "linear", "-o", str(path))
+    assert run(*arguments, "--test").code == 0
+    assert "class LinearFunction(torch.autograd.Function)" in path.read_text("utf-8")
+    assert "from linear import linear" in tests.read_text("utf-8")
+    path.unlink()
+    refused = run(*arguments, "--test")
+    assert (refused.code, path.exists()) == (2, False)
+    assert "test_linear.py exists already" in refused.err
+    assert run(*arguments, "--test", "--force").code == 0
+    shown = run("emit", "Y = X @ W", "--target", "jax", "--test").out
+    compile(shown, "shown", "exec")
+    assert "from program import program" in shown
+
+
 def test_emit_prints_source(run: object) -> None:
     assert callable(run)
     ran = run("emit", "Y = X @ W")

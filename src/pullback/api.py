@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pullback import render
 from pullback.backward import Backward
 from pullback.derivation import Derived, Report, derive_program
-from pullback.emit import module_source
+from pullback.emit import module_source, source_of_tests
 from pullback.expression import Tensor
 from pullback.formula import gradient_program
 from pullback.later import Later
@@ -138,6 +138,13 @@ class Derivation:
         'dW = X.mT @ grad_output'
         """
         return module_source(self.derived, target, name).text
+
+    def emit_tests(self, target: str, *, name: str | None = None, module: str | None = None) -> str:
+        """A test file for what `emit` gives: value, both derivatives and compilation, against the plain forward.
+
+        `module` is where it imports the function from (default: the function's name). For "torch" and "jax".
+        """
+        return source_of_tests(self.derived, target, name, module)
 
     def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Backward:
         """The backward pass as a function. `sizes` gives sizes that no input shows.

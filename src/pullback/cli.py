@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     _program_options(source)
     source.add_argument("--target", default="numpy", metavar="numpy|torch|jax", help="default: numpy")
     source.add_argument("--name", metavar="NAME", help="what the function is called, such as layer_norm")
+    source.add_argument(
+        "--test", action="store_true", help="the test file instead; with -o, both: FILE and test_FILE"
+    )
     source.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by")
     _output_options(source)
     source.set_defaults(run=run_emit)
@@ -212,9 +215,18 @@ def run_check(options: argparse.Namespace) -> Answer:
 
 def run_emit(options: argparse.Namespace) -> Answer:
     derivation = derive(read_text(options.program), wrt=_names(options.wrt), **_given(options))
-    shown = derivation.emit(options.target, name=options.name)
-    shown = shown if shown.endswith("\n") else f"{shown}\n"
-    return Answer(shown, ascii_text(shown))
+    if not options.test:
+        shown = derivation.emit(options.target, name=options.name)
+        return Answer(shown, ascii_text(shown))
+    folder, file = os.path.split(options.output or "")
+    tests = derivation.emit_tests(options.target, name=options.name, module=file.removesuffix(".py") or None)
+    if not options.output:
+        return Answer(tests, ascii_text(tests))
+    path = os.path.join(folder, f"test_{file}")
+    for name in (options.output, path):
+        demand_free(name, force=options.force)
+    write_file(path, tests, force=options.force)
+    return Answer(derivation.emit(options.target, name=options.name), "")
 
 
 def run_show(options: argparse.Namespace) -> Answer:
@@ -312,10 +324,15 @@ def say(text: str, plain: str | Callable[[], str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def write_file(path: str, text: str, *, force: bool) -> None:
-    """Write to a temporary name beside the file, then move it into place."""
+def demand_free(path: str, *, force: bool) -> None:
+    """Raise `PullbackError` where writing would overwrite a file unasked."""
     if os.path.exists(path) and not force:
         raise PullbackError(f"{path} exists already", hint="another name, or --force to overwrite it")
+
+
+def write_file(path: str, text: str, *, force: bool) -> None:
+    """Write to a temporary name beside the file, then move it into place."""
+    demand_free(path, force=force)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
