@@ -14,6 +14,7 @@ import numpy as np
 
 from pullback.claiming import Verdict
 from pullback.errors import DomainProblem, SyntaxProblem
+from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
@@ -122,13 +123,33 @@ def _jax_function(
 
     if getattr(function, "fwd", None) is None or getattr(function, "bwd", None) is None:
         raise DomainProblem("this custom_vjp function has no rules yet", hint="f.defvjp(fwd, bwd)")
-    names, given = named_arguments(function.fun, inputs)
+    arguments, names, given = flattened(*named_arguments(function.fun, inputs))
     args = [plain_argument(np.asarray(x) if isinstance(x, jax.Array | np.ndarray) else x) for x in given]
-    dtypes = {p: x.dtype for p, x in enumerate(map(np.asarray, given)) if x.dtype.kind == "f"}
-    made = JaxFunction(getattr(function, "__name__", "f"), names, (), [], function)
-    fixed = [x if p not in made.fixed else None for p, x in enumerate(args)]
-    made.wrt = wanted(names, fixed, wrt)
+    dtypes = {p: x.dtype for p, x in enumerate(map(_plain, given)) if x.dtype.kind == "f"}
+    made = JaxFunction(getattr(function, "__name__", "f"), names, (), [], function, arguments)
+    handed_on = {p for k in made.fixed for p in arguments.positions(k)}
+    fixed = [None if p in handed_on else x for p, x in enumerate(args)]
+    asked = wrt if wrt is None else _leaves(arguments, names, wrt)
+    made.wrt = wanted(names, fixed, asked)
     return made, args, dtypes
+
+
+def _plain(x: Any) -> Any:
+    return x if hasattr(x, "dtype") else np.zeros(0, dtype=bool)
+
+
+def _leaves(arguments: Arguments, names: Sequence[str], wrt: Sequence[int | str]) -> list[int | str]:
+    """An argument that is a container stands for those of its leaves that can be differentiated by."""
+    found: list[int | str] = []
+    for entry in [wrt] if isinstance(wrt, int | str) else wrt:
+        if isinstance(entry, str) and entry not in arguments.names:
+            found.append(entry)
+            continue
+        argument = arguments.names.index(entry) if isinstance(entry, str) else entry
+        if not 0 <= argument < len(arguments.names):
+            raise DomainProblem(f"there is no argument {argument}", hint=", ".join(arguments.names))
+        found += [names[p] for p in arguments.positions(argument)]
+    return found
 
 
 def _from_torch(x: Any) -> Any:

@@ -20,8 +20,8 @@ from pullback.tracing.arrays import (
     var,
     wrapped,
 )
+from pullback.tracing.aten_layers import LAYERS
 from pullback.tracing.indexing import (
-    convolved,
     cumulated,
     gathered,
     indexed,
@@ -308,6 +308,7 @@ def _copied(x: Any, y: Any, *_: Any) -> Any:
 
 
 OPERATIONS: Final[dict[str, Row]] = {
+    **LAYERS,
     **{name: elementwise(name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "erf")},
     **{name: elementwise(name) for name in ("log1p", "expm1", "log2", "log10", "exp2", "sign", "reciprocal")},
     **{name: elementwise(name) for name in ("square", "erfc")},
@@ -339,6 +340,7 @@ OPERATIONS: Final[dict[str, Row]] = {
     "empty": lambda shape, dtype=None, **_: _filled(0, shape, dtype),
     "zeros_like": lambda x, dtype=None, **_: _filled(0, np.shape(x), dtype, x),
     "ones_like": lambda x, dtype=None, **_: _filled(1, np.shape(x), dtype, x),
+    "empty_permuted": lambda shape, order, dtype=None, **_: _filled(0, shape, dtype),
     "empty_like": lambda x, dtype=None, **_: _filled(0, np.shape(x), dtype, x),
     "new_zeros": lambda x, shape, dtype=None, **_: _filled(0, shape, dtype, x),
     "new_ones": lambda x, shape, dtype=None, **_: _filled(1, shape, dtype, x),
@@ -358,7 +360,7 @@ OPERATIONS: Final[dict[str, Row]] = {
     "index_select": lambda x, dim, index: np.take(x, index, axis=dim),
     "embedding": lambda table, index, *_: table[index],
     "_softmax": _softmax, "_log_softmax": _log_softmax, "native_layer_norm": _layer_norm,
-    "native_group_norm": _group_norm, "convolution": convolved, "flip": lambda x, dims: np.flip(x, tuple(dims)),
+    "native_group_norm": _group_norm, "flip": lambda x, dims: np.flip(x, tuple(dims)),
     "tril": _triangle(np.tril), "triu": _triangle(np.triu), "sort": _sorted, "topk": _best_few,
     "constant_pad_nd": padded, "repeat": lambda x, times: wrapped(np.tile(x, tuple(times))),
     "roll": lambda x, shifts, dims=(): np.roll(x, tuple(shifts), tuple(dims) or None),

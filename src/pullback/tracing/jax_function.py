@@ -11,8 +11,9 @@ import numpy as np
 
 from pullback.errors import PullbackError
 from pullback.tracing.arrays import Numbers, numbers
+from pullback.tracing.jax_arguments import Arguments, Spelt
 from pullback.tracing.jaxprs import run_jaxpr
-from pullback.tracing.numbers import Untraceable, World, inside
+from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
 
@@ -28,18 +29,17 @@ def wide() -> AbstractContextManager[Any]:
 @dataclass
 class JaxFunction(Pass):
     function: Any = None
+    arguments: Arguments = field(default_factory=lambda: Arguments((), ()))
     graphs: dict[Any, Any] = field(default_factory=dict)
 
     # ---- calling the rules
 
     @property
     def fixed(self) -> tuple[int, ...]:
-        """Positions that are handed to the rules as they are."""
-        count = len(self.names)
-        found = {p % count for p in self.function.nondiff_argnums if -count <= p < count}
-        found |= {
-            self.names.index(n) for n in getattr(self.function, "nondiff_argnames", ()) if n in self.names
-        }
+        """Arguments that are handed to the rules as they are."""
+        names = self.arguments.names
+        found = {p % len(names) for p in self.function.nondiff_argnums if -len(names) <= p < len(names)}
+        found |= {names.index(n) for n in getattr(self.function, "nondiff_argnames", ()) if n in names}
         return tuple(sorted(found))
 
     def _rules(
@@ -48,22 +48,29 @@ class JaxFunction(Pass):
         """Leaves of the output, the gradients of `wrt`, and faults."""
         import jax
 
-        out, residuals = self.function.fwd(*args)
+        whole = self.arguments.packed(args)
+        out, residuals = self.function.fwd(*whole)
         leaves, tree = jax.tree_util.tree_flatten(out)
         if douts is None:
             return leaves, [], []
         gradient = jax.tree_util.tree_unflatten(tree, list(douts))
-        found = self.function.bwd(*(args[p] for p in self.fixed), residuals, gradient)
-        rest = [p for p in range(len(args)) if p not in self.fixed]
+        found = self.function.bwd(*(whole[p] for p in self.fixed), residuals, gradient)
+        rest = [p for p in range(len(whole)) if p not in self.fixed]
         if not isinstance(found, tuple | list) or len(found) != len(rest):
             count = len(found) if isinstance(found, tuple | list) else "no tuple of gradients"
-            named = ", ".join(self.names[p] for p in rest)
-            return (
-                leaves,
-                [],
-                [Fault("count", f"number of gradients: bwd returns {count} for {len(rest)} ({named})")],
-            )
-        return leaves, [found[rest.index(p)] if p in rest else None for p in self.wrt], []
+            named = ", ".join(self.arguments.names[p] for p in rest)
+            said = f"bwd returns {count} for {len(rest)} ({named})"
+            return leaves, [], [Fault("count", f"number of gradients: {said}")]
+        given = [found[rest.index(p)] if p in rest else None for p in range(len(whole))]
+        try:
+            flat = self.arguments.leaves(given)
+        except (TypeError, ValueError, KeyError) as error:
+            said = f"the gradients have another structure than the arguments ({error})"
+            return leaves, [], [Fault("count", f"number of gradients: {said}")]
+        return leaves, [flat[p] for p in self.wrt], []
+
+    def _value(self, args: Sequence[Any]) -> Any:
+        return self.function.fun(*self.arguments.packed(args))
 
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
         """Zeros of the shapes of the output: to ask for values would compile the code at every size."""
@@ -73,7 +80,7 @@ class JaxFunction(Pass):
         try:
             with wide():
                 found = jax.eval_shape(
-                    lambda *xs: jax.tree_util.tree_leaves(self.function.fun(*_merged(args, places, xs))),
+                    lambda *xs: jax.tree_util.tree_leaves(self._value(_merged(args, places, xs))),
                     *(args[p] for p in places),
                 )
         except CODE_ERRORS as error:
@@ -85,9 +92,7 @@ class JaxFunction(Pass):
 
         try:
             with wide():
-                return tuple(
-                    np.asarray(o) for o in jax.tree_util.tree_leaves(self.function.fun(*_given(args)))
-                )
+                return tuple(np.asarray(o) for o in jax.tree_util.tree_leaves(self._value(_given(args))))
         except CODE_ERRORS as error:
             raise CodeProblem("forward", error) from error
 
@@ -99,7 +104,7 @@ class JaxFunction(Pass):
                 return self._light(args, upstream)
             try:
                 leaves, _, _ = self._rules(_given(args), None)
-                direct = jax.tree_util.tree_leaves(self.function.fun(*_given(args)))
+                direct = jax.tree_util.tree_leaves(self._value(_given(args)))
             except CODE_ERRORS as error:
                 raise CodeProblem("forward", error) from error
             faults = (
@@ -202,12 +207,13 @@ class JaxFunction(Pass):
 
     def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:
         lines = ["import jax, numpy as np", 'jax.config.update("jax_enable_x64", True)']
+        spelt = [Spelt(f"jax.numpy.asarray({literal(x)})") if isinstance(x, np.ndarray) else x for x in args]
+        names = self.arguments.names
         lines += [
-            f"{name} = {f'jax.numpy.asarray({literal(x)})' if isinstance(x, np.ndarray) else repr(x)}"
-            for name, x in zip(self.names, args, strict=True)
+            f"{name} = {part!r}" for name, part in zip(names, self.arguments.packed(spelt), strict=True)
         ]
-        wanted = [self.names[p] for p in self.wrt]
-        inner, given = f"{self.label}({', '.join(self.names)})", ", ".join(wanted)
+        wanted = [name for name, held in zip(names, self.arguments.holds(self.wrt), strict=True) if held]
+        inner, given = f"{self.label}({', '.join(names)})", ", ".join(wanted)
         lines.append(f"out, pull = jax.vjp(lambda {given}: {inner}, {given})")
         douts = [f"jax.numpy.asarray({literal(u)})" for u in upstream]
         lines.append(f"print(pull({douts[0] if len(douts) == 1 else '(' + ', '.join(douts) + ')'}))")
@@ -232,7 +238,7 @@ def _given(args: Sequence[Any]) -> list[Any]:
 
 
 def _sample(x: Any) -> Any:
-    return np.linspace(0.3, 0.7, x.size).reshape(x.shape) if isinstance(x, Numbers) else x
+    return floats_of(x) if isinstance(x, Numbers) else x
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:

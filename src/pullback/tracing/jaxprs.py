@@ -8,8 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from pullback.evaluator import Unrepresentable
+from pullback.tracing import linalg
 from pullback.tracing.arrays import FUNCTIONS, Numbers, extreme, numbers, wrapped
 from pullback.tracing.indexing import cumulated
+from pullback.tracing.jax_layers import LAYERS
 from pullback.tracing.numbers import Number, Untraceable
 
 Row = Callable[..., Any]
@@ -86,7 +89,9 @@ def _slice(x: Any, start_indices: Any, limit_indices: Any, strides: Any = None, 
 def _starts(x: Any, sizes: Sequence[int], starts: Sequence[Any]) -> tuple[slice, ...]:
     found = []
     for n, size, start in zip(np.shape(x), sizes, starts, strict=True):
-        first = min(max(0, int(start)), n - size)
+        first = int(start)
+        if not 0 <= first <= n - size:
+            raise Unrepresentable("a slice lies outside its array, and JAX moves it")
         found.append(slice(first, first + size))
     return tuple(found)
 
@@ -172,6 +177,7 @@ _ROWS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 PRIMITIVES: Final[dict[str, Row]] = {
+    **LAYERS,
     **{name: _elementwise(found) for name, found in _ROWS.items()},
     "sign": lambda x, **_: wrapped(FUNCTIONS["sign"](x)) if isinstance(x, Numbers) else np.sign(x),
     "abs": lambda x, **_: wrapped(FUNCTIONS["absolute"](x)) if isinstance(x, Numbers) else np.abs(x),
@@ -200,6 +206,7 @@ PRIMITIVES: Final[dict[str, Row]] = {
     "or": _plainly(operator.or_), "xor": _plainly(operator.xor), "not": _plainly(operator.invert),
     "is_finite": lambda x, **_: ~np.isinf(x), "rem": _plainly(np.fmod), "real": _plainly(lambda x: x),
 }  # fmt: skip
+MOST_STEPS: Final = 1000
 CALLS: Final = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 
@@ -210,16 +217,16 @@ def _gather(x: Any, indices: Any, primitive: Any, params: Any) -> Any:
     positions = np.asarray(primitive.bind(np.arange(np.size(x)).reshape(np.shape(x)), indices, **params))
     outside = (positions < 0) | (positions >= np.size(x))
     if outside.any():
-        raise Untraceable("an index lies outside its array")
+        raise Unrepresentable("an index lies outside its array")
     return wrapped(np.asarray(x.reshape(-1)[positions], dtype=x.dtype))
 
 
 def _scatter(x: Any, indices: Any, updates: Any, primitive: Any, params: Any) -> Any:
-    """Each update is added where it lands."""
+    """Each update is added where it lands, or takes its place."""
     flat = x.copy().reshape(-1)
     given = updates.reshape(-1)
     for k, place in _landings(np.shape(x), indices, np.shape(updates), primitive, params):
-        flat[place] = flat[place] + given[k]
+        flat[place] = given[k] if primitive.name == "scatter" else flat[place] + given[k]
     return wrapped(flat.reshape(np.shape(x)))
 
 
@@ -293,16 +300,58 @@ def _applied(equation: Any, args: list[Any]) -> Any:
         return PRIMITIVES[name](*args, **params)
     if name == "gather":
         return _gather(args[0], args[1], equation.primitive, params)
-    if name in ("scatter-add", "scatter_add"):
+    if name in ("scatter-add", "scatter_add", "scatter"):
         return _scatter(args[0], args[1], args[2], equation.primitive, params)
     if name == "scan":
         return _scan(args, params)
+    if name == "while":
+        return _while(args, params)
+    if name == "cond":
+        return _called(params["branches"][int(_decided(args[0]))], args[1:])
+    if name == "custom_linear_solve":
+        return _linear_solve(args, params)
     inner = next((params[key] for key in CALLS if key in params), None)
-    if inner is None or name in ("while", "cond"):
+    if inner is None:
         raise Untraceable(f"the primitive {name} of JAX has no meaning here")
+    return _called(inner, args)
+
+
+def _called(inner: Any, args: Sequence[Any]) -> list[Any]:
     if hasattr(inner, "jaxpr"):
         return run_jaxpr(inner.jaxpr, inner.consts, args)
     return run_jaxpr(inner, (), args)
+
+
+def _linear_solve(args: list[Any], params: Any) -> list[Any]:
+    """The system whose matrix is what the operator makes of unit vectors."""
+    lengths = params["const_lengths"]
+    constants, right = args[: lengths.matvec], args[sum(lengths) :]
+    if len(right) != 1:
+        raise Untraceable("a system in several unknown arrays has no meaning here")
+    shape, size = np.shape(right[0]), int(np.size(right[0]))
+    units = np.eye(size, dtype=np.int64).reshape(size, *shape)
+    columns = [_called(params["jaxprs"].matvec, [*constants, numbers(u)])[0].reshape(-1) for u in units]
+    found = linalg.solved(np.stack(columns, axis=1), right[0].reshape(-1))
+    return [wrapped(found.reshape(shape))]
+
+
+def _decided(x: Any) -> Any:
+    """The one value of a predicate; numbers are none."""
+    found = np.asarray(x)
+    if isinstance(x, Numbers) or found.ndim:
+        raise Untraceable("a branch depends on something that is no truth value")
+    return found[()]
+
+
+def _while(args: list[Any], params: Any) -> list[Any]:
+    """The loop, as long as its condition holds."""
+    first, second = params["cond_nconsts"], params["body_nconsts"]
+    asked, given, carry = args[:first], args[first : first + second], args[first + second :]
+    for _ in range(MOST_STEPS):
+        if not bool(_decided(_called(params["cond_jaxpr"], [*asked, *carry])[0])):
+            return carry
+        carry = _called(params["body_jaxpr"], [*given, *carry])
+    raise Untraceable(f"a loop takes more than {MOST_STEPS} steps")
 
 
 def _scan(args: list[Any], params: Any) -> list[Any]:

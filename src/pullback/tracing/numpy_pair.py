@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.errors import PullbackError
+from pullback.tracing import linalg as linalg  # these two add rows to the functions of NumPy
+from pullback.tracing import special as special
 from pullback.tracing.arrays import numbers
 from pullback.tracing.creation import retargeted
 from pullback.tracing.numbers import Number, Untraceable, World, inside

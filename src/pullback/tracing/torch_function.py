@@ -12,40 +12,18 @@ import numpy as np
 from pullback.errors import PullbackError
 from pullback.tracing.arrays import Numbers, numbers
 from pullback.tracing.aten import array, operation
-from pullback.tracing.numbers import Untraceable, World, inside
+from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
+from pullback.tracing.torch_context import Context
 
-
-class Context:
-    """What a Function may ask of its `ctx`."""
-
-    def __init__(self, needs: tuple[bool, ...]) -> None:
-        self.needs_input_grad = needs
-        self.saved_tensors: tuple[Any, ...] = ()
-        self.not_differentiable: tuple[Any, ...] = ()
-        self.dirty: tuple[Any, ...] = ()
-        self.materialize_grads = True
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        self.saved_tensors = tensors
-
-    def save_for_forward(self, *tensors: Any) -> None:
-        """Tensors for forward mode, which is not checked."""
-
-    def mark_dirty(self, *tensors: Any) -> None:
-        self.dirty = tensors
-
-    def mark_non_differentiable(self, *tensors: Any) -> None:
-        self.not_differentiable = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        self.materialize_grads = value
+STRETCH = 1.03125  # away from the point of a trace, and still symmetric, definite, …
 
 
 @dataclass
 class TorchFunction(Pass):
     function: Any = None
+    frozen: bool = False
     graphs: dict[Any, Any] = field(default_factory=dict)
 
     # ---- calling the code
@@ -130,7 +108,15 @@ class TorchFunction(Pass):
                 for p, a, b in zip(self.wrt, grads, again, strict=True)
                 if not _equal(a, b)
             ]
+        if not context.materialize_grads and len(real) > 1 and not faults:
+            self._one_by_one(context, outs, douts)
         return FloatRun(tuple(_numpy(o) for o in real), tuple(_numpy(g) for g in grads), tuple(faults))
+
+    def _one_by_one(self, context: Context, outs: Sequence[Any], douts: Sequence[Any]) -> None:
+        """A Function that asks for no zeros gets None for each output that is not used."""
+        for k, out in enumerate(outs):
+            if _is_real(out):
+                self._safely(context, [d if j == k else None for j, d in enumerate(douts)])
 
     def _safely(self, context: Context, douts: Sequence[Any]) -> tuple[Any, ...]:
         try:
@@ -167,23 +153,42 @@ class TorchFunction(Pass):
 
     def _graph(self, args: Sequence[Any], values: Sequence[Any]) -> Any:
         """The ATen operations of forward and backward together, at these shapes."""
-        key = tuple((np.shape(a), a.dtype.kind) if isinstance(a, np.ndarray) else repr(a) for a in args)
-        if key not in self.graphs:
-            self.graphs[key] = self._traced(values)
-        return self.graphs[key]
+        if self._key(args) not in self.graphs:
+            try:
+                self.graphs[self._key(args)] = self._traced(values)
+            except Untraceable:
+                if self.frozen or not any(_is_whole(a) for a in args):
+                    raise
+                self.frozen = True  # the path of the code depends on whole numbers: those stay as they are
+                self.graphs[self._key(args)] = self._traced(values)
+        return self.graphs[self._key(args)]
+
+    def _key(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        def part(a: Any) -> Any:
+            if not isinstance(a, np.ndarray):
+                return repr(a)
+            return (np.shape(a), a.tobytes() if self.frozen and _is_whole(a) else a.dtype.kind)
+
+        return tuple(part(a) for a in args)
 
     def _traced(self, args: Sequence[Any]) -> Any:
         import torch
         from torch._decomp import core_aten_decompositions
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        places = [p for p, a in enumerate(args) if isinstance(a, np.ndarray)]
-        shapes = [o.shape for o in self.outputs(args)]
+        places = [
+            p for p, a in enumerate(args) if isinstance(a, np.ndarray) and not (self.frozen and _is_whole(a))
+        ]
+        try:
+            shapes = [o.shape for o in self.outputs(args)]
+        except CodeProblem as problem:
+            raise Untraceable(str(problem)) from problem
+        held = [None if p in places else self._tensor(a) for p, a in enumerate(args)]
         layout: list[tuple[int, list[bool]]] = []
 
         def joint(*tensors: Any) -> Any:
             given = [x.clone() for x in tensors[: len(places)]]
-            whole = [given[places.index(p)] if p in places else a for p, a in enumerate(args)]
+            whole = [given[places.index(p)] if p in places else held[p] for p in range(len(args))]
             context, out = self._call(whole)
             outs = _tuple(out)
             real = [o for o in outs if _is_real(o)]
@@ -207,15 +212,41 @@ class TorchFunction(Pass):
             raise Untraceable(
                 f"it cannot be traced ({type(error).__name__}: {str(error).splitlines()[0]})"
             ) from error
-        return graph, places, layout[-1]
+        self._faithful(graph, args, samples, places)
+        return graph, places, layout[-1], shapes
+
+    def _faithful(
+        self, graph: Any, args: Sequence[Any], samples: Sequence[Any], places: Sequence[int]
+    ) -> None:
+        """Values that the trace froze, such as those of a NumPy call inside, show at another point."""
+        import torch
+
+        moved = [x * STRETCH if x.is_floating_point() else x.clone() for x in samples]
+        whole = [
+            moved[places.index(p)].clone() if p in places else self._tensor(a) for p, a in enumerate(args)
+        ]
+        try:
+            torch.manual_seed(0)
+            context, out = self._call(whole)
+            outs = _tuple(out)
+            found = self._back(context, self._upstream(outs, moved[len(places) :]))
+            torch.manual_seed(0)
+            traced = graph(*moved)
+        except CODE_ERRORS as error:
+            raise Untraceable(
+                f"the traced operations do not run elsewhere ({type(error).__name__})"
+            ) from error
+        grads, _ = self._gradients(found)
+        own = [*(o for o in outs if _is_real(o)), *(g for g in grads if g is not None)]
+        if not all(_near(a, b) for a, b in zip(own, traced, strict=True)):
+            raise Untraceable("it works outside PyTorch's operations on values that a trace would freeze")
 
     def exact(self, args: Sequence[Any], upstream: Upstream, dual: World, plain: World) -> ExactRun:
         values = [_sample(a) for a in args]
-        graph, places, (count, present) = self._graph(args, values)
+        graph, places, (count, present), shapes = self._graph(args, values)
         given = [args[p] for p in places]
         try:
             with inside(dual), np.errstate(all="ignore"):
-                shapes = [tuple(o.shape) for o in self.outputs(values)]
                 douts = upstream(shapes)
                 outs = interpreted(graph, [*given, *douts], range(count))
             with inside(plain), np.errstate(all="ignore"):
@@ -309,9 +340,17 @@ def _ancestors(roots: Sequence[Any]) -> set[Any]:
 
 def _sample(x: Any) -> Any:
     """Floats in the place of numbers, for tracing: the path of the code may not depend on them."""
-    if isinstance(x, Numbers):
-        return np.linspace(0.3, 0.7, x.size).reshape(x.shape)
-    return x
+    return floats_of(x) if isinstance(x, Numbers) else x
+
+
+def _is_whole(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind in "iub"
+
+
+def _near(a: Any, b: Any) -> bool:
+    if tuple(a.shape) != tuple(b.shape):
+        return False
+    return bool(np.allclose(_numpy(a), _numpy(b), rtol=1e-4, atol=1e-7, equal_nan=True))
 
 
 def _tuple(x: Any) -> tuple[Any, ...]:

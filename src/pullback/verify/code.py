@@ -15,7 +15,7 @@ import numpy as np
 from pullback.errors import DomainProblem
 from pullback.evaluator.residues import P
 from pullback.tracing.numbers import Undecided, Untraceable
-from pullback.tracing.passes import CodeProblem, Pass, is_float_array
+from pullback.tracing.passes import CodeProblem, Pass
 from pullback.verify.code_blackbox import probe_everywhere
 from pullback.verify.code_compare import DIGITS, ROUNDING, Entrywise, field_trial
 from pullback.verify.code_state import DOMAIN_ERRORS, Check, distance, towards
@@ -26,6 +26,7 @@ from pullback.verify.code_witness import show
 from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, small, template
 
 TRIALS: Final = 64  # at once, in the field
+PATIENCE: Final = 2  # sizes that cannot be traced before the code is given up
 RETRIES: Final = 24  # one by one, where the code compares numbers
 MOST_DEGREE: Final = 2**16  # of the rational functions that a layer computes; the error bound rests on it
 
@@ -66,16 +67,11 @@ def _everywhere(check: Check) -> None:
 
 def _numbers(check: Check) -> None:
     """Generic values at every size; other magnitudes at the first; then the constants of comparisons."""
-    rng = np.random.default_rng(3)
     sizes = [s for s in check.sizes if small(check.made, s)] or check.sizes[:1] or [check.made.sizes]
     if not small(check.made, sizes[0]):
         raise Untraceable("the smallest sizes at which the forward runs are too large to be traced")
     plan = [(s, "generic") for s in sizes] + [(s, kind) for s in sizes[:2] for kind in KINDS[1:]]
-    for at, kind in plan:
-        args = draw(check.made, at, kind, rng)
-        found = towards(check, args, len(plan))
-        if found is None:
-            continue
+    for found, kind in _looked_at(check, plan):
         check.found.has_kinks |= found.has_kinks
         check.found.thresholds |= {t for t in found.thresholds if abs(t) < 1e6}
         if found.ties & {"compare", "max", "abs"} and kind != "generic":
@@ -86,6 +82,26 @@ def _numbers(check: Check) -> None:
     for index, position in enumerate(check.code.wrt):
         if position in check.found.wrong and check.found.wrong[position].kind == "formula":
             show(check, index, position)
+
+
+def _looked_at(check: Check, plan: Sequence[tuple[dict[str, int], str]]) -> list[tuple[Entrywise, str]]:
+    """The points of the plan that have a value. Sizes that cannot be traced are left out, if others can be."""
+    rng = np.random.default_rng(3)
+    refused: Untraceable | None = None
+    seen: list[tuple[Entrywise, str]] = []
+    for at, kind in plan:
+        try:
+            found = towards(check, draw(check.made, at, kind, rng), len(plan))
+        except Untraceable as problem:
+            refused = refused or problem
+            if not seen and plan.index((at, kind)) >= PATIENCE:
+                raise
+            continue
+        if found is not None:
+            seen.append((found, kind))
+    if refused is not None and not seen:
+        raise refused
+    return seen
 
 
 def _weigh(check: Check, index: int, found: Entrywise) -> None:
@@ -111,15 +127,12 @@ def _weigh(check: Check, index: int, found: Entrywise) -> None:
 
 def in_the_field(check: Check) -> None:
     """The same identity at random points of a finite field, for those that are not wrong."""
-    positive = frozenset(
-        p for p, x in enumerate(check.made.args) if is_float_array(x) and x.size and bool((x > 0).all())
-    )
     rng = np.random.default_rng(5)
     for sizes in check.sizes[:3]:
         if not check.open or not small(check.made, sizes):
             return
         args = draw(check.made, sizes, "generic", rng)
-        for answers in _trials(check, args, positive):
+        for answers in _trials(check, args):
             for position, answer in zip(check.code.wrt, answers, strict=True):
                 if answer is True:
                     check.found.field_points[position] = check.found.field_points.get(position, 0) + 1
@@ -127,14 +140,14 @@ def in_the_field(check: Check) -> None:
                     check.found.field_differs.add(position)
 
 
-def _trials(check: Check, args: Args, positive: frozenset[int]) -> list[list[bool | None]]:
+def _trials(check: Check, args: Args) -> list[list[bool | None]]:
     try:
         try:
-            return [field_trial(check.code, args, 1, positive, TRIALS)]
+            return [field_trial(check.code, args, 1, check.made.characters, TRIALS)]
         except Undecided:
             tried = []
             for seed in range(RETRIES):
-                tried.append(field_trial(check.code, args, seed + 1, positive, 1))
+                tried.append(field_trial(check.code, args, seed + 1, check.made.characters, 1))
                 if sum(all(a is not None for a in answers) for answers in tried) >= 3:
                     break
             return tried

@@ -17,6 +17,7 @@ from pullback.evaluator.residues import P, Q
 from pullback.tracing.arrays import numbers
 from pullback.tracing.numbers import Number, Untraceable, World, is_infinite
 from pullback.tracing.passes import Pass, is_float_array
+from pullback.verify.values import FIXED, MATRICES
 
 DIGITS: Final = 1e-25  # relative: equal to as many digits as the domain keeps
 ROUNDING: Final = 1e-10  # relative: the size that constants rounded to floats explain
@@ -34,8 +35,8 @@ class Entrywise:
 
 
 def _values(domain: Domain[Any], x: Any) -> list[Any]:
-    """The entries of a float array as values: exactly the floats."""
-    return [domain.number(Fraction(float(v))) for v in np.asarray(x).flat]
+    """The entries of a float array as values: exactly the floats; infinite ones stay as they are."""
+    return [v if is_infinite(v) else domain.number(Fraction(float(v))) for v in np.asarray(x).flat]
 
 
 def random_values(domain: PrimeField, count: int, rng: np.random.Generator, positive: bool) -> list[Any]:
@@ -49,7 +50,7 @@ def random_values(domain: PrimeField, count: int, rng: np.random.Generator, posi
 def array_of(world: World, values: Sequence[Any], shape: tuple[int, ...]) -> Any:
     found = np.empty(len(values), dtype=object)
     for i, v in enumerate(values):
-        found[i] = Number(world, v)
+        found[i] = v if is_infinite(v) else Number(world, v)
     return numbers(found.reshape(shape))
 
 
@@ -76,7 +77,7 @@ def dual_arguments(
             if position in code.wrt:
                 tangent = _tangents(base.base, directions[:, column])
                 column += 1
-            found.append(DualValue(v, tangent))
+            found.append(v if is_infinite(v) else DualValue(v, tangent))
         made.append(array_of(dual, found, np.shape(x)))
     return made
 
@@ -181,20 +182,39 @@ def _floats_of(x: Any, plain: World) -> Any:
 # ---- the finite field -----------------------------------------------------------------------
 
 
-def field_trial(
-    code: Pass, args: Sequence[Any], seed: int, positive: frozenset[int], trials: int
-) -> list[bool | None]:
-    """For each input: whether ⟨v, gradient⟩ = ⟨upstream, J v⟩ for a random v; None where nothing has a value.
+def field_values(domain: PrimeField, x: Any, kind_of: str, rng: np.random.Generator) -> list[Any]:
+    """Random residues of the character of an input; positive ones are squares, so that roots of them exist."""
+    if kind_of in FIXED:
+        return _values(domain, x)
+    positive = kind_of in ("positive", "unit", "distribution", "definite")
+    if kind_of in MATRICES and np.shape(x)[-1] != np.shape(x)[-2]:
+        kind_of = ""
+    drawn = random_values(domain, np.size(x), rng, positive)
+    found = np.empty(np.shape(x), dtype=object)
+    found.reshape(-1)[:] = drawn
+    match kind_of:
+        case "distribution":
+            for row in found.reshape(-1, found.shape[-1]):
+                row[-1] = domain.number(Fraction(1))
+                for other in row[:-1]:
+                    row[-1] = domain.sub(row[-1], other)
+        case "symmetric" | "definite":
+            below = np.tril(np.ones(found.shape[-2:], dtype=bool))
+            found[..., ~below] = np.swapaxes(found, -1, -2)[..., ~below]
+        case "lower" | "upper":
+            keep = np.tri(found.shape[-1], dtype=bool)
+            found[..., ~(keep if kind_of == "lower" else keep.T)] = domain.number(Fraction(0))
+    return list(found.flat)
 
-    An input that is not in `positive` may be any number; those are squares, so that roots of them exist.
-    """
+
+def field_trial(
+    code: Pass, args: Sequence[Any], seed: int, characters: Sequence[str], trials: int
+) -> list[bool | None]:
+    """For each input: whether ⟨v, gradient⟩ = ⟨upstream, J v⟩ for a random v; None where nothing has a value."""
     domain = PrimeField(trials, key=seed)
     rng = np.random.default_rng(seed)
     inputs = [p for p, x in enumerate(args) if is_float_array(x)]
-    values = {p: random_values(domain, np.size(args[p]), rng, p in positive) for p in inputs}
-    for p in inputs:
-        if p not in code.wrt and bool(np.isin(args[p], (0.0, 1.0)).all()):
-            values[p] = _values(domain, args[p])
+    values = {p: field_values(domain, args[p], characters[p], rng) for p in inputs}
     sizes = [len(values[p]) for p in code.wrt]
     count = len(code.wrt)
     directions = _random_directions(sizes, rng, P)

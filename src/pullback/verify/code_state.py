@@ -71,7 +71,7 @@ def at_point(check: Check, args: Args, upstream: Any) -> Entrywise | None:
     """None where the point has no value."""
     try:
         return entrywise(check.code, args, upstream)
-    except DOMAIN_ERRORS:
+    except (CodeProblem, *DOMAIN_ERRORS):
         return None
 
 
@@ -79,7 +79,7 @@ def towards(check: Check, args: Args, seed: int) -> Entrywise | None:
     """The same along one random direction of each input."""
     try:
         return along_directions(check.code, args, seed)
-    except DOMAIN_ERRORS:
+    except (CodeProblem, *DOMAIN_ERRORS):
         return None
 
 

@@ -62,7 +62,7 @@ def _fits(check: Check, position: int, gradient: Any, value: Any, sizes: Sizes, 
     if given.dtype.kind not in "f":
         said = f"dtype: d{check.name(position)} is {given.dtype}, the input {value.dtype}"
         check.verdict(position, "dtype", said, None, pasted(check, args, None))
-    elif given.shape != value.shape and _far(check, sizes):
+    elif given.shape != value.shape and _by_accident(check, given, value, sizes):
         # The forward may run there by accident, such as by a view(-1, …) that mixes axes.
         told = ", ".join(f"{k} = {n}" for k, n in sizes.items())
         check.found.note(position, f"with {told} its shape is {given.shape}: those sizes were left out")
@@ -91,6 +91,9 @@ def own_types(check: Check) -> None:
         structure(check, args, check.made.sizes)
 
 
-def _far(check: Check, sizes: Sizes) -> bool:
-    """Whether sizes differ from the example's otherwise than by being 1."""
-    return any(n not in (1, check.made.sizes.get(name)) for name, n in sizes.items())
+def _by_accident(check: Check, given: Any, value: Any, sizes: Sizes) -> bool:
+    """Whether the forward may not be meant for these sizes: another number of axes at size 1 is a fault anywhere."""
+    if dict(sizes) == check.made.sizes:
+        return False
+    far = any(n not in (1, check.made.sizes.get(name)) for name, n in sizes.items())
+    return far or given.ndim == value.ndim

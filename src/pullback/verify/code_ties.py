@@ -20,6 +20,9 @@ from pullback.verify.points import TIES, Args, Sizes, draw, ordered, small
 
 STEP: Final = Fraction(1, 10**22)
 SLACK: Final = 1e-12
+GUARD: Final = (
+    1e-4  # a smaller constant keeps a division or a logarithm from zero: no place that code is made for
+)
 
 
 def one_sided(code: Pass, args: Sequence[Any], upstream: Sequence[Any], position: int, direction: Any) -> Any:
@@ -81,8 +84,8 @@ def lies_between(
 
 def compare_ties(check: Check) -> None:
     rng = np.random.default_rng(6)
-    kinds = [*TIES, *(["thresholds"] * 2 if check.found.thresholds else [])]
-    thresholds = sorted(check.found.thresholds)[:8]
+    thresholds = sorted(t for t in check.found.thresholds if not 0 < abs(t) < GUARD)[:8]
+    kinds = [*TIES, *(["thresholds"] * 2 if thresholds else [])]
     if not check.found.has_kinks:
         return
     for sizes in ordered(check.made, check.sizes)[:3]:

@@ -11,11 +11,11 @@ import numpy as np
 
 from pullback.errors import ShapeProblem
 from pullback.tracing.passes import CodeProblem, Pass, is_float_array
+from pullback.verify import values
 
 TRIED: Final = (1, 2, 3, 4, 5, 6, 8)  # sizes of one axis
 MOST_SHAPES: Final = 7
 ENTRIES: Final = 400  # in all float arrays of one point that is checked in a domain
-GRID: Final = 2**20  # generic values are multiples of its inverse, so floats hold them exactly
 
 Sizes = Mapping[str, int]
 Args = list[Any]
@@ -28,6 +28,7 @@ class Template:
     args: tuple[Any, ...]
     axes: tuple[tuple[str | int, ...] | None, ...]
     sizes: dict[str, int]  # of the example
+    characters: tuple[str, ...] = ()
 
     def shape(self, position: int, sizes: Sizes) -> tuple[int, ...]:
         axes = self.axes[position] or ()
@@ -60,7 +61,7 @@ def template(
     unknown = set(given) - set(names)
     if unknown:
         raise ShapeProblem(f"{min(unknown)} is no argument of the forward", hint=", ".join(names))
-    return Template(tuple(args), tuple(axes), sizes)
+    return Template(tuple(args), tuple(axes), sizes, tuple(values.character(a) for a in args))
 
 
 def _vary_batch_of_one(axes: list[tuple[str | int, ...] | None], sizes: dict[str, int]) -> None:
@@ -204,24 +205,25 @@ def draw(
     rng: np.random.Generator,
     thresholds: Sequence[float] = (),
 ) -> Args:
-    """Arguments of these sizes. Floats keep the character of the example: positive, in [0, 1], 0 and 1 alone."""
+    """Arguments of these sizes. They keep the character of the example: positive, one-hot, symmetric, …"""
     bound = min(_lengths(made, sizes), default=1)
     drawn: Args = []
-    for position, example in enumerate(made.args):
+    for position, (example, kind_of) in enumerate(zip(made.args, made.characters, strict=True)):
         if not isinstance(example, np.ndarray):
             drawn.append(example)
             continue
         shape = made.shape(position, sizes)
         if example.dtype.kind == "b":
-            drawn.append(_booleans(example, shape, rng))
+            drawn.append(values.booleans(example, kind_of, shape, rng))
         elif example.dtype.kind in "iu":
-            drawn.append(_integers(example, shape, rng, bound))
+            total = _total(made, sizes, example) if kind_of == "boundaries" else bound
+            drawn.append(np.asarray(values.integers(example, kind_of, shape, rng, bound, total)))
         elif example.dtype.kind == "f":
-            drawn.append(_floats(example, shape, kind, rng, thresholds))
+            drawn.append(np.asarray(values.floats(example, kind_of, shape, kind, rng, thresholds)))
         else:
             drawn.append(example)
     if kind == "equal":
-        _equalise(drawn)
+        values.equalise(drawn, made.characters)
     return drawn
 
 
@@ -234,69 +236,8 @@ def _lengths(made: Template, sizes: Sizes) -> Iterator[int]:
             yield from (n for n, axis in zip(shape, axes, strict=True) if axis != 1)
 
 
-def _floats(
-    example: Any, shape: tuple[int, ...], kind: str, rng: np.random.Generator, thresholds: Sequence[float]
-) -> Any:
-    binary = example.size > 1 and bool(np.isin(example, (0.0, 1.0)).all())
-    positive = example.size > 0 and bool((example > 0).all())
-    unit = positive and bool((example < 1).all())
-    if binary:
-        return rng.integers(0, 2, size=shape).astype(float)
-    tie = _tied(shape, kind, rng, thresholds)
-    if tie is not None:
-        if unit:
-            return np.where(tie == 0, 0.25, 0.5)
-        return np.abs(tie) + (tie == 0) if positive else tie
-    values = rng.uniform(0.1, 0.9, shape) if unit else rng.normal(size=shape)
-    if positive and not unit:
-        values = 0.25 + np.abs(values)
-    if not unit:
-        values = values * {"large": 16.0, "tiny": 1 / 64}.get(kind, 1.0)
-    return np.round(values * GRID) / GRID + 0.0
-
-
-def _tied(shape: tuple[int, ...], kind: str, rng: np.random.Generator, thresholds: Sequence[float]) -> Any:
-    match kind:
-        case "ones":
-            return np.ones(shape)
-        case "twos":
-            return rng.integers(1, 3, size=shape).astype(float)
-        case "zeros":
-            return np.zeros(shape)
-        case "binary":
-            return rng.integers(0, 2, size=shape).astype(float)
-        case "signs":
-            return rng.integers(-1, 2, size=shape).astype(float)
-        case "integers":
-            return rng.integers(-3, 4, size=shape).astype(float)
-        case "counting":
-            return rng.integers(1, 4, size=shape).astype(float)
-        case "thresholds" if thresholds:
-            return rng.choice(np.array([*thresholds, *(-t for t in thresholds)]), size=shape)
-    return None
-
-
-def _integers(example: Any, shape: tuple[int, ...], rng: np.random.Generator, bound: int) -> Any:
-    """Within the range of the example and of the smallest axis; negative ones, such as -100, stay possible."""
-    top = max(1, min(int(example.max(initial=0)) + 1, bound))
-    found = rng.integers(0, top, size=shape)
-    marks = np.unique(example[example < 0])
-    if marks.size and found.size > 1:
-        found.flat[0] = marks[0]
-    return found.astype(example.dtype)
-
-
-def _booleans(example: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-    if example.ndim >= 2 and bool((example == np.tril(example)).all()):
-        return np.tril(np.ones(shape, dtype=bool))
-    if example.ndim >= 2 and bool((example == np.triu(example, 1)).all()):
-        return np.triu(np.ones(shape, dtype=bool), 1)
-    return rng.random(shape) < max(0.5, float(example.mean() if example.size else 0.5))
-
-
-def _equalise(args: Args) -> None:
-    """Float arrays of one shape become equal, which is where differences are zero."""
-    first: dict[tuple[int, ...], Any] = {}
-    for position, value in enumerate(args):
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            args[position] = first.setdefault(value.shape, value).copy()
+def _total(made: Template, sizes: Sizes, boundaries: Any) -> int:
+    """The size of the axis that boundaries divide: the one whose size in the example is the last of them."""
+    last = int(boundaries.max(initial=0))
+    names = [name for name, size in made.sizes.items() if size == last]
+    return sizes[names[0]] if names else last
