@@ -100,17 +100,20 @@ class TorchFunction(Pass):
         grads, counted = self._gradients(first)
         faults += counted
         if not faults:
-            again, _ = self._gradients(
-                self._safely(context, [b.clone() if b is not None else b for b in before])
-            )
-            faults += [
-                Fault("nondeterminism", "the backward gives another value when it is called again", p)
-                for p, a, b in zip(self.wrt, grads, again, strict=True)
-                if not _equal(a, b)
-            ]
+            faults += self._again(context, before, grads)
         if not context.materialize_grads and len(real) > 1 and not faults:
             self._one_by_one(context, outs, douts)
         return FloatRun(tuple(_numpy(o) for o in real), tuple(_numpy(g) for g in grads), tuple(faults))
+
+    def _again(self, context: Context, douts: Sequence[Any], grads: Sequence[Any]) -> list[Fault]:
+        """Once more on the very same objects: the same answer, or it is not determined by them."""
+        found = self._safely(context, [d.clone() if d is not None else d for d in douts])
+        again, _ = self._gradients(found)
+        return [
+            Fault("nondeterminism", "the backward gives another value when it is called again", p)
+            for p, a, b in zip(self.wrt, grads, again, strict=True)
+            if not _equal(a, b)
+        ]
 
     def _one_by_one(self, context: Context, outs: Sequence[Any], douts: Sequence[Any]) -> None:
         """A Function that asks for no zeros gets None for each output that is not used."""
@@ -173,8 +176,6 @@ class TorchFunction(Pass):
 
     def _traced(self, args: Sequence[Any]) -> Any:
         import torch
-        from torch._decomp import core_aten_decompositions
-        from torch.fx.experimental.proxy_tensor import make_fx
 
         places = [
             p for p, a in enumerate(args) if isinstance(a, np.ndarray) and not (self.frozen and _is_whole(a))
@@ -199,19 +200,9 @@ class TorchFunction(Pass):
             layout.append((len(real), [g is not None for g in grads]))
             return (*real, *(g for g in grads if g is not None))
 
-        table: Any = core_aten_decompositions()
         samples = [torch.from_numpy(np.array(args[p])) for p in places]
         samples += [torch.ones(s, dtype=torch.float64) for s in shapes]
-        pure = torch.func.functionalize(joint, remove="mutations_and_views")
-        torch.manual_seed(0)
-        try:
-            graph = make_fx(pure, decomposition_table=dict(table.items()))(*samples)
-        except PullbackError:
-            raise
-        except CODE_ERRORS as error:
-            raise Untraceable(
-                f"it cannot be traced ({type(error).__name__}: {str(error).splitlines()[0]})"
-            ) from error
+        graph = _operations(joint, samples)
         self._faithful(graph, args, samples, places)
         return graph, places, layout[-1], shapes
 
@@ -278,6 +269,24 @@ class TorchFunction(Pass):
         douts = ", ".join(tensor(u) for u in upstream)
         lines.append(f"print(torch.autograd.grad(out, [{inputs}], [{douts}]))")
         return "\n".join(lines)
+
+
+def _operations(joint: Any, samples: Sequence[Any]) -> Any:
+    """The graph of ATen operations of a function of tensors. Raises `Untraceable`."""
+    import torch
+    from torch._decomp import core_aten_decompositions
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    table: Any = core_aten_decompositions()
+    pure = torch.func.functionalize(joint, remove="mutations_and_views")
+    torch.manual_seed(0)
+    try:
+        return make_fx(pure, decomposition_table=dict(table.items()))(*samples)
+    except PullbackError:
+        raise
+    except CODE_ERRORS as error:
+        said = str(error).splitlines() or [""]
+        raise Untraceable(f"it cannot be traced ({type(error).__name__}: {said[0]})") from error
 
 
 def interpreted(graph: Any, given: Sequence[Any], wanted: Sequence[int]) -> list[Any]:
