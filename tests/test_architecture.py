@@ -36,6 +36,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     5: (
         "cost.py",
         "dead_terms.py",
+        "sharing.py",
         "publishing.py",
         "stabilising.py",
         "derivation.py",

@@ -89,6 +89,31 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
         "be",
         ["dP = dY @ K.T", "dbe = sum(P * (dP - sum(dP * P, axis=1, keepdims=True)) * (X @ K.T))"],
     ),
+    # what is repeated has a name
+    (
+        "Y = (X @ W) * sigmoid(X @ V)",
+        {"X": "N D", "W": "D F", "V": "D F"},
+        "X",
+        ["s = sigmoid(X @ V)", "dX = dY * s @ W.T + dY * Y * (1 - s) @ V.T"],
+    ),
+    (
+        "L = mean(max(M, axis=1) - sum(M * T, axis=1))",
+        {"M": "N K", "T": "N K"},
+        "M",
+        [
+            "mask = M == reshape(max(M, axis=1), [N, 1])",
+            "dM = (mask / sum(mask, axis=1, keepdims=True) - T) / N",
+        ],
+    ),
+    (
+        "u = sqrt(2 / pi) * (x + 0.044715 * x**3); Y = 0.5 * x * (1 + tanh(u))",
+        {"x": "N"},
+        "x",
+        [
+            "t = tanh(u)",
+            "dx = dY * (sqrt(2 / pi) * x * (1 - t ** 2) * (0.5 + 0.0670725 * x ** 2) + 0.5 * (1 + t))",
+        ],
+    ),
     # sums that are zero, over two axes
     (
         "mu = mean(X, axis=(1, 2), keepdims=True); v = mean((X - mu)**2, axis=(1, 2), keepdims=True);"

@@ -33,13 +33,17 @@ def tokens(text: str) -> int:
     return sum(token.type in kinds for token in tokenize.generate_tokens(io.StringIO(text).readline))
 
 
-def operations(program: str, shapes: Mapping[str, Shape], sizes: Mapping[str, int]) -> int:
+def operations(
+    program: str, shapes: Mapping[str, Shape], sizes: Mapping[str, int], *, once: bool = False
+) -> int:
     """The operations of a program whose names have the given shapes.
+
+    With `once` a call or comparison that is repeated word by word counts once, as if it had a name.
 
     >>> operations("Y = X @ W + b", {"X": (2, 3), "W": (3, 4), "b": (4,)}, {})
     56
     """
-    counter = Counter(shapes, sizes)
+    counter = Counter(shapes, sizes, once=once)
     for node in ast.parse(program).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             counter.shapes[node.targets[0].id] = counter.visit(node.value)
@@ -51,12 +55,21 @@ def operations(program: str, shapes: Mapping[str, Shape], sizes: Mapping[str, in
 class Counter:
     """Walks an expression: returns its shape, and adds up what it costs."""
 
-    def __init__(self, shapes: Mapping[str, Shape], sizes: Mapping[str, int]) -> None:
+    def __init__(self, shapes: Mapping[str, Shape], sizes: Mapping[str, int], *, once: bool = False) -> None:
         self.shapes = dict(shapes)
         self.sizes = sizes
         self.total = 0
+        self.seen: dict[str, Shape] | None = {} if once else None
 
     def visit(self, node: ast.expr) -> Shape:
+        if self.seen is None or not isinstance(node, ast.Call | ast.Compare):
+            return self._visit(node)
+        text = ast.dump(node)
+        if text not in self.seen:
+            self.seen[text] = self._visit(node)
+        return self.seen[text]
+
+    def _visit(self, node: ast.expr) -> Shape:
         match node:
             case ast.Constant():
                 return ()
@@ -235,7 +248,7 @@ class Costs:
         }
         shapes = {t.name: self._shape(t) for t in self._around(definition)}
         try:
-            return operations(line.text, shapes, sizes), tokens(line.text)
+            return operations(line.text, shapes, sizes, once=True), tokens(line.text)
         except (ValueError, KeyError):
             return self._index_cost(definition)
 

@@ -30,6 +30,7 @@ from pullback.rulebooks.chainrule import Contribution, contribution, share, simp
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
 from pullback.rulebooks.inverses import inverse_laws
 from pullback.rulebooks.symmetry import mirrors, with_fact, with_symmetry
+from pullback.sharing import shared
 from pullback.stabilising import norms, stabilise
 
 
@@ -86,9 +87,11 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
     )
     published = {made.tensor.name: publisher.publish(made) for made in passed.raw}
     backward = needed(published, [f"d{tensor.name}" for tensor in wanted])
+    backward, values = shared(backward, passed.names, publisher.steps)
+    raw = [*passed.raw, *values]
     kept = {made.tensor.name for made in backward}
     # A gradient that was written into its readers is still derived in its own section, as it came out there.
-    finished = {made.tensor.name: made for made in passed.raw} | {made.tensor.name: made for made in backward}
+    finished = {made.tensor.name: made for made in raw} | {made.tensor.name: made for made in backward}
     lines = _lines([*program.definitions, *finished.values()])
     steps = {name: tuple(found) for name, found in publisher.steps.items() if name in kept}
     sections = [_section(part, finished, passed, steps, lines) for part in passed.parts]
@@ -101,7 +104,7 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
         tuple(backward),
         lines,
         _conventions(program),
-        tuple(passed.raw),
+        tuple(raw),
         rewrites,
     )
 
@@ -123,7 +126,7 @@ class BackwardPass:
         self.parts: list[Contribution] = []
         self.raw: list[Definition] = []
         self._known = known_operators(program.definitions)
-        self._names = Names(program)
+        self.names = Names(program)
         for definition in reversed(program.definitions):
             if definition.tensor in self.reached:
                 self._through(definition)
@@ -152,7 +155,7 @@ class BackwardPass:
             self.parts.append(part)
 
     def _reader(self) -> OperatorReader:
-        return OperatorReader(self._known, self._names.new, lambda e, at: mirrors(at, e))
+        return OperatorReader(self._known, self.names.new, lambda e, at: mirrors(at, e))
 
     def _settled(self, tensor: Tensor) -> Definition:
         """The gradient of one tensor: its shares added up. A tensor that nothing reads has none."""

@@ -33,7 +33,7 @@ from pullback.forwarded import Forwarded, Kind, Result
 from pullback.functions import FUNCTIONS
 from pullback.matrix import matrix_line, shape_line
 from pullback.naming import Names
-from pullback.notation import left_side, show
+from pullback.notation import left_side
 from pullback.operators import OPERATORS
 from pullback.program import Program
 from pullback.publishing import Publisher, needed
@@ -42,9 +42,10 @@ from pullback.rulebooks.algebra import functions_in, operators_in
 from pullback.rulebooks.brackets import ONCE, unshadowed
 from pullback.rulebooks.differentiation import names_in, target_indices
 from pullback.rulebooks.symmetry import with_symmetry
+from pullback.sharing import shared
 from pullback.sizes import same_size, shape_text
 from pullback.stabilising import stabilise
-from pullback.structure import read_by_name, repeated_calls, structured
+from pullback.structure import structured
 from pullback.tangents import ForwardPass
 
 _TITLES: Final = {
@@ -290,11 +291,9 @@ def _finished(
     for made in raw[len(gradient) :]:
         published[made.tensor.name] = _tidied(publisher.publish(made), publisher.steps)
     backward = needed(published, wanted)
-    calls = repeated_calls(backward, passed.names)
-    if calls:
-        raw = [*calls, *raw]
-        backward = [*calls, *(_named_calls(made, calls, publisher.steps) for made in backward)]
-        published |= {made.tensor.name: made for made in backward}
+    backward, values = shared(backward, passed.names, publisher.steps)
+    raw = [*raw, *values]
+    published |= {made.tensor.name: made for made in backward}
     every = [*program.definitions, *backward]
     lines = {d.tensor.name: line for d in every if (line := matrix_line(d)) is not None}
     kept = {d.tensor.name for d in backward}
@@ -314,17 +313,6 @@ def _tidied(made: Definition, steps: dict[str, list[Step]]) -> Definition:
     if new.body is not made.body and not isinstance(made.body, Element):
         left = left_side(made)
         step = Step("brackets", Equation(left, made.body), Equation(left, new.body))
-        steps.setdefault(made.tensor.name, []).append(step)
-    return new
-
-
-def _named_calls(made: Definition, calls: Sequence[Definition], steps: dict[str, list[Step]]) -> Definition:
-    """A definition that reads function values by name, with the step that says so."""
-    new = read_by_name(made, calls)
-    if new.body is not made.body:
-        left = left_side(made)
-        note = "computed once: " + ", ".join(f"{show(c.body)} as {c.tensor}" for c in calls)
-        step = Step("name values", Equation(left, made.body), Equation(left, new.body), note)
         steps.setdefault(made.tensor.name, []).append(step)
     return new
 

@@ -6,18 +6,13 @@ What is shown here is a way to write the same equation; what runs may be written
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Final
+from collections.abc import Iterable, Sequence
 
-from pullback.affine import same
 from pullback.cost import tokens
 from pullback.expression import (
     ONE,
-    Access,
     Add,
     Bracket,
-    Call,
     Definition,
     Expr,
     Index,
@@ -26,15 +21,12 @@ from pullback.expression import (
     Sum,
     Tensor,
     add,
-    children,
     free,
     mul,
     total,
     walk,
 )
-from pullback.expression import replace as rewrite
 from pullback.matrix import matrix_line
-from pullback.naming import Names
 from pullback.rewriting import MatrixLine
 from pullback.rulebooks.normal import TooManyTerms, expand
 
@@ -259,64 +251,3 @@ def _connected(body: Expr, bound: Iterable[Index]) -> list[tuple[list[Expr], set
                 rest.append(other)
         groups = [*rest, (members, labels)]
     return groups
-
-
-# ---- values of functions that are read more than once ------------------------------------------------
-
-STEMS: Final = {"sigmoid": "s", "exp": "e", "tanh": "t", "log": "l", "sign": "s"}
-
-
-def repeated_calls(definitions: Sequence[Definition], names: Names) -> list[Definition]:
-    """A definition for each function of a whole tensor that the given ones compute more than once."""
-    found: dict[tuple[str, str], tuple[Call, int]] = {}
-    for definition in definitions:
-        for call in _occurrences(definition.body):
-            key = _call_key(call)
-            before = found.get(key)
-            found[key] = (call, 1) if before is None else (before[0], before[1] + 1)
-    made = []
-    for call, count in found.values():
-        (argument,) = call.arguments
-        if count > 1 and isinstance(argument, Access):
-            indices = tuple(slot for slot in argument.slots if isinstance(slot, Index))
-            name = names.new(STEMS.get(call.function, call.function[0]))
-            made.append(Definition(Tensor(name, argument.tensor.shape), indices, call))
-    return made
-
-
-def read_by_name(definition: Definition, calls: Sequence[Definition]) -> Definition:
-    """The definition with the functions that `calls` define read from there."""
-    tensors = {_call_key(call.body): call.tensor for call in calls}
-
-    def change(node: Expr) -> Expr | None:
-        if isinstance(node, Call) and _is_whole(node) and _call_key(node) in tensors:
-            return Access(tensors[_call_key(node)], children(node.arguments[0]))
-        return None
-
-    return replace(definition, body=rewrite(definition.body, change))
-
-
-def _occurrences(e: Expr) -> Iterator[Call]:
-    """Every place where a function of an entry is read, repeated ones as often as they stand there."""
-    if isinstance(e, Call) and _is_whole(e):
-        yield e
-    for child in children(e):
-        yield from _occurrences(child)
-
-
-def _is_whole(call: Call) -> bool:
-    """Whether the argument runs over a whole tensor of reals, so that the values have its shape."""
-    match call.arguments:
-        case (Access(tensor, slots),) if slots and not tensor.is_integer:
-            axes = [slot for slot in slots if isinstance(slot, Index)]
-            distinct = len(set(axes)) == len(slots)
-            return distinct and all(same(i.extent, n) for i, n in zip(axes, tensor.shape, strict=True))
-    return False
-
-
-def _call_key(e: Expr) -> tuple[str, str]:
-    """The function and the tensor that it is taken of."""
-    match e:
-        case Call(function, (Access(tensor, _),)):
-            return function, tensor.name
-    raise TypeError(type(e).__name__)

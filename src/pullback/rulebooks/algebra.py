@@ -243,6 +243,18 @@ def _element_key(e: Element, batch: tuple[Index, ...]) -> Key:
     return _key(Element(e.operator, (), e.binders, e.bodies, e.attributes), named)
 
 
+def reading_order(e: Expr) -> tuple[Index, ...]:
+    """The free indices, in the order in which they are read."""
+    found: dict[Index, None] = {}
+    _first_seen(e, free(e), found)
+    return tuple(found)
+
+
+def canonical(e: Expr) -> Key:
+    """The same for expressions that are equal up to the names of free indices."""
+    return _key(e, {index: f"@{k}:{show(index.extent)}" for k, index in enumerate(reading_order(e))})
+
+
 def _batch(node: Element) -> tuple[Index, ...]:
     """The free indices of the bodies, in the order of reading."""
     found: dict[Index, None] = {}
