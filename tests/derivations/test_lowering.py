@@ -102,7 +102,7 @@ def test_spellings(written: str, read: str) -> None:
         ("∂(X)/∂W", "a derivative is of a name"),
         ("foo(X)", ""),
         ("Z", "`Z` is not known here"),
-        ("X^*", "has no meaning here"),
+        ("X^*", "is expected before"),
         ("X[]", "an index is missing"),
         ("X.fit(3)", "is not known"),
         ("∇ L", "says by which tensor"),

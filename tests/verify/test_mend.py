@@ -76,3 +76,43 @@ def test_the_line_that_is_mended_is_shown_whole() -> None:
     assert verdict.mend is not None
     assert verdict.mend.before == "E = exp(y)"
     assert verdict.mend.after == "E = exp(x)"
+
+
+@pytest.mark.parametrize(
+    ("program", "shapes", "wrt", "text", "words"),
+    [
+        ("y = cumsum(x, axis=0)", {"x": "N"}, "x", "cumsum(dy, axis=0)", "from the other end"),
+        ("f = trace(X)", {"X": "N N"}, "X", "ones([N, N])", "the diagonal alone"),
+        ("y = diag(A) * b", {"A": "N N", "b": "N"}, "A", "outer(dy, b)", "the diagonal alone"),
+        ("y = diag(A) * b", {"A": "N N", "b": "N"}, "A", "dy * b", "on the diagonal"),
+        ("y = relu(x)", {"x": "N"}, "x", "dy * x", "x > 0 instead of x"),
+        ("Y = X - mean(X, axis=1, keepdims=True)", {"X": "N D"}, "X", "dY", "less its mean over axis 1"),
+        ("f = trace(X.T @ A @ X @ C)", {"X": "N D", "A": "N N", "C": "D D"}, "X", "2 * A @ X @ C", "a second path"),
+        ("L = sum((F.T @ F - A)**2)", {"F": "M C", "A": "C C"}, "F", "2 * F @ (F.T @ F - A)", "a second path"),
+        ("Y = take(W, t, axis=0)", {"W": "V D"}, "W", "dY", "in front"),
+        (
+            "y[i] = x[i+j-1] * k[j] * (0 <= i+j-1) * (i+j-1 < N)", {"x": "N", "k": "R"}, "x",
+            "dx[m] = dy[m+j-1] * k[j] * (0 <= m+j-1) * (m+j-1 < N)", "instead of m + j - 1",
+        ),
+        (
+            "O[i,d] = P[i,j] * V[j,d] * (i-1 <= j) * (j <= i+1)", {"P": "N N", "V": "N D"}, "P",
+            "dP[i,j] = dO[i,d] * V[j,d]", "the mask",
+        ),
+        (
+            "mu = mean(X, axis=1, keepdims=True)\nY = (X - mu) * g", {"X": "N D", "g": "D"}, "X",
+            "g * (dY - mean(dY, axis=1, keepdims=True))", "g inside, with every dY",
+        ),
+        (
+            "h = take(E, t, axis=0)\nZ = h @ E.T", {"E": "V D"}, "E", "dZ.T @ h", "is missing",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_put_in(
+    program: str, shapes: dict[str, str], wrt: str, text: str, words: str
+) -> None:
+    integers = {"t": ("B", "V")} if ", t," in program else None
+    ranges = {"i": "N"} if "i+j" in program else None
+    edit = claim(program, {wrt: text}, shapes, integers=integers, ranges=ranges).mend
+    assert edit is not None
+    assert words in edit.words
+    assert claim(program, {wrt: edit.text}, shapes, integers=integers, ranges=ranges).ok is True

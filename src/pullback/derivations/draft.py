@@ -16,9 +16,11 @@ from pullback.derivations.names import CALLED, LOSSES, SCALARS, UPSTREAM, Names
 from pullback.derivations.parts import Part, facts_in_words, parts, said_in_words
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.expression import tensors
+from pullback.limits import demand
 from pullback.program import Program
 from pullback.reading import read_program
 
+MOST_STATEMENTS: Final = 500
 _NAME: Final = re.compile(r"[A-Za-z]\w*\Z")
 _INDEXED: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9]*)(?:_\{?([a-z]+)\}?|((?:\[\s*[a-z]\s*(?:,\s*[a-z]\s*)*\])+))\Z"
@@ -46,6 +48,7 @@ class Drafting:
         self.text = text
         self.found = list(passages(text))
         self.parts = parts(self.found)
+        demand(len(self.parts), MOST_STATEMENTS, "statements of the derivation", hint="one layer at a time")
         self.names = Names()
         self.given = {key: dict(value) for key, value in given.items() if value}
         self.lines: list[str] = []  # of the forward program
@@ -79,6 +82,8 @@ class Drafting:
             raise SyntaxProblem(what, hint=hint)
         output = self._output()
         program, spare = self._pruned(output)
+        if not self.names.argument and "x" in self.names.ranks:
+            self.names.argument = "x"  # what ∇f is by, where nothing is said
         self.names.output = output if program.output.rank else None
         if not program.output.rank:
             self.names.losses.add(output)

@@ -187,8 +187,6 @@ class Grammar(Cursor):
         if isinstance(base, ast.Name) and base.id == "e" and self.names.meaning("e") is None:
             inner = Grammar(tokens(content), self.names)
             return call("exp", inner.additive())
-        if content == "*":
-            raise SyntaxProblem("`^*` has no meaning here", hint="^T for a transpose")
         inner = Grammar(tokens(content), self.names)
         exponent = inner.additive()
         inner.finished()
@@ -262,8 +260,11 @@ class Grammar(Cursor):
             if word in CALLED or (meaning is None and not self.next.spaced):
                 self.at += 1
                 return called(word, *self.arguments())
-        if meaning is None and ALIASES.get(word, word) in PREFIXED and self.begins_factor():
-            return called(word, [self.factor()], [])
+        if meaning is None and ALIASES.get(word, word) in PREFIXED:
+            power = self.superscript(name("x")) if self.next.kind == "sup" else None
+            if self.begins_factor():
+                found = called(word, [self.factor()], [])
+                return binary(found, ast.Pow(), power.right) if isinstance(power, ast.BinOp) else found
         if meaning is not None:
             return meaning
         factors = names.product(word)

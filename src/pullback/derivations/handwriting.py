@@ -10,6 +10,7 @@ from typing import Final
 from pullback.errors import LimitProblem, SyntaxProblem
 
 LONGEST: Final = 2_000  # characters of one line of a derivation
+MOST_TOKENS: Final = 500  # of one line: trees of that depth are walked by recursion
 
 _SUPERSCRIPTS: Final = dict(
     zip(
@@ -21,6 +22,7 @@ _SUPERSCRIPTS: Final = dict(
 _SUBSCRIPTS: Final = dict(zip("₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", "0123456789aehijklmnoprstuvx", strict=True))
 _SIGNS: Final = {
     "−": "-", "–": "-", "—": "-", "×": "·", "⋅": "·", "•": "·", "∙": "·", "÷": "/", "⊙": "∘", "○": "∘", "◦": "∘",
+    "½": "(1/2)", "¼": "(1/4)",
     "≠": "!=", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "⊤": "^T ", "∑": "Σ", "‖": "||", "∥": "||", "√": " sqrt ",
     "≔": "=", "≡": "=", "≜": "=", "ℝ": "R", "′": "'", "ℓ": "l", "𝟙": " 1", "\u00a0": " ", "⟹": " ", "⇒": " ", "∴": " ",
 }  # fmt: skip
@@ -44,7 +46,7 @@ _TOKEN: Final = re.compile(
     r"(?P<space>\s+)|(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)"
     r"|(?P<string>\"[^\"]*\"|'[a-z, >.-]*->[a-z, ]*')|(?P<sum>Σ|sum(?=_))"
     r"|(?P<name>[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*)"
-    r"|(?P<sub>_\{[^{}]*\}|_[A-Za-z0-9]+)|(?P<sup>\^\{[^{}]*\}|\^-?\d+|\^-T|\^[A-Za-z]|\^\*)"
+    r"|(?P<sub>_\{[^{}]*\}|_[A-Za-z0-9]+)|(?P<sup>\^\{[^{}]*\}|\^-?\d+|\^-T|\^[A-Za-z])"
     r"|(?P<method>\.[a-z]+(?=\())"
     r"|(?P<op>\*\*|\|\||:=|==|!=|<=|>=|//|\.T\b|\.\*|[-+*/@%=<>()\[\]{},:|'∂∇∘⊗·∈δ^])"
 )
@@ -136,6 +138,9 @@ def tokens(text: str) -> list[Token]:
         if kind != "space":
             found.append(Token(kind, match.group(), spaced))
         spaced, at = kind == "space", match.end()
+    if len(found) > MOST_TOKENS:
+        what = f"a line of {len(found)} signs and names where at most {MOST_TOKENS} are accepted"
+        raise LimitProblem(what, hint="name a part on a line of its own")
     found.append(Token("end", "", spaced))
     return found
 

@@ -25,6 +25,7 @@ from pullback.verify.shapes import is_misfit, shape_of, shape_words
 from pullback.verify.tree import binary, text_of
 
 _MEASURED: Final = re.compile(r"(size|numel|entries|bytes)\((.*)\)")
+MENDED: Final = 12  # wrong lines for which an edit is looked for
 LONGEST_HINT: Final = 120  # characters that are shown beside a line
 
 
@@ -64,7 +65,7 @@ class Judging:
     """Walks over the statements of a draft in their order."""
 
     draft: Draft
-    mend: bool = True
+    mended: int = 0  # wrong lines so far
     setting: LineSetting = field(init=False)
     lowering: Lowering = field(init=False)
     helpers: dict[str, str] = field(default_factory=dict)  # name -> its lines
@@ -239,7 +240,8 @@ class Judging:
                 what = f"{target.key} is given from outside: nothing in the text says what it is"
                 return Judged(line, shown, target.kind, None, low.text, what)
             wrt = setting.about(target.key)
-        verdict = judge(setting, wrt.name, claim, mend=self.mend)
+        verdict = judge(setting, wrt.name, claim, mend=self.mended < MENDED)
+        self.mended += verdict.ok is False
         if verdict.ok:
             wrong_end = self.wrong_end(wrt.name, claim, low)
             if wrong_end:

@@ -43,6 +43,7 @@ class Vocabulary:
     terms: tuple[str, ...]  # of sums inside it
     parts: tuple[str, ...]  # all of its subexpressions that are not too large
     target: tuple[str, ...]  # names of the shape of the gradient
+    matrices: tuple[str, ...] = ()  # factors of matrix products of the derived gradient
 
 
 # ---- the edits ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -18,11 +19,13 @@ from pullback.reading.syntax import parse
 from pullback.verify.edits import Change
 from pullback.verify.edits import changes as changes_at
 from pullback.verify.factors import cancelled, factor_of
+from pullback.verify.paths import everywhere, missing
 from pullback.verify.setting import Lines, Point, Setting
 from pullback.verify.tree import Spot, binary, exchanged, name, spots, text_of
 from pullback.verify.vocabulary import Known
 
-READINGS: Final = 450  # of edited claims, all in all
+READINGS: Final = 650  # of edited claims, all in all
+LONGEST: Final = 5.0  # seconds of one search; only very large claims meet it
 PAIRS: Final = 150  # of two edits at once
 FEWEST: Final = 6  # readings that are made in any case
 INDICES: Final = 5  # in a line with brackets, for which the whole budget holds
@@ -85,6 +88,7 @@ class Search:
         self.readings = 0
         self.proofs = 0
         self.seen: set[str] = set()
+        self.deadline = monotonic() + LONGEST
 
     def run(self) -> Edit | None:
         point = self.point
@@ -119,6 +123,7 @@ class Search:
         made = [self._candidate([])]
         made += [self._candidate([(spot, change)]) for spot, change in self._changes()]
         made += self._terms()
+        made += self._everywhere()
         return sorted(made, key=lambda c: (c.cost, -c.line, _usual(c.words)))
 
     def pairs(self) -> list[Candidate]:
@@ -134,6 +139,7 @@ class Search:
         vocabulary = self.known.vocabulary()
         for spot in spots(self.statements):
             yield from ((spot, change) for change in changes_at(spot, vocabulary))
+            yield from ((spot, change) for change in missing(spot, vocabulary))
             yield from ((spot, change) for change in self._indices(spot))
 
     def _candidate(self, edits: Sequence[tuple[Spot, Change]]) -> Candidate:
@@ -156,21 +162,31 @@ class Search:
             before, after = _right(before), _right(after)
         return Edit(before, after, found.words, found.text)
 
+    def _everywhere(self) -> list[Candidate]:
+        """One change wherever the same thing stands in the last line."""
+        last = self.statements[-1]
+        if not isinstance(last, ast.Assign | ast.Expr):
+            return []
+        value, made = last.value, []
+        indexed = any(isinstance(node, ast.Subscript) for node in ast.walk(last))
+        for side, words, cost in everywhere(value, self.known.vocabulary(), indexed):
+            last.value = side
+            lines = (*self.original[:-1], text_of(last))
+            made.append(Candidate(cost, len(lines) - 1, lines, words))
+        last.value = value
+        return made
+
     def _terms(self) -> list[Candidate]:
         """A term of the derived gradient that the claim lacks."""
-        right = self.setting.right(self.wrt)
-        if not right:
-            return []
-        _, derived = parse("\n".join(right))
+        derived = self.known.derived_side()
         last = self.statements[-1]
-        if len(derived) != 1 or not isinstance(last, ast.Assign | ast.Expr):
+        if derived is None or not isinstance(last, ast.Assign | ast.Expr):
             return []
         made = []
         spot = Spot(
             last.value, lambda node: setattr(last, "value", node), len(self.statements) - 1, "root", False
         )
-        assert isinstance(derived[0], ast.Assign)
-        for sign, term in _terms_of(derived[0].value):
+        for sign, term in _spread(derived):
             op: ast.operator = ast.Add() if sign > 0 else ast.Sub()
             change = Change(binary(last.value, op, term), f"the term {text_of(term)} is missing", 3)
             made.append(self._candidate([(spot, change)]))
@@ -235,7 +251,8 @@ class Search:
         with_factor: list[Candidate] = []
         for candidate in candidates:
             cheapest = min((found.cost for found in with_factor), default=None)
-            if self.readings >= limit or (cheapest is not None and cheapest < candidate.cost):
+            late = monotonic() > self.deadline
+            if late or self.readings >= limit or (cheapest is not None and cheapest < candidate.cost):
                 break
             if candidate.text in self.seen:
                 continue
@@ -345,6 +362,18 @@ def _right(line: str) -> str:
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
         return text_of(statement.value)
     return line
+
+
+def _spread(derived: ast.expr) -> list[tuple[int, ast.expr]]:
+    """Its terms; those of a factor or a numerator, each with the rest of the product, count as well."""
+    found = _terms_of(derived)
+    for sign, term in list(found):
+        match term:
+            case ast.BinOp(left=a, op=ast.Mult() | ast.Div() | ast.MatMult() as op, right=b):
+                found += [(sign * s, binary(t, op, b)) for s, t in _terms_of(a) if t is not a]
+                if not isinstance(op, ast.Div):
+                    found += [(sign * s, binary(a, op, t)) for s, t in _terms_of(b) if t is not b]
+    return found
 
 
 def _terms_of(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, TypeGuard
 
@@ -18,6 +18,7 @@ from pullback.verify.tree import text_of
 
 LONGEST: Final = 48  # characters of a part of the derived gradient that is brought in
 MOST: Final = 24  # parts
+WHOLE: Final = 600  # characters of the derived gradient, of which terms are taken
 
 
 class Known:
@@ -56,6 +57,7 @@ class Known:
             self._terms,
             self._parts,
             tuple(n for n, t in self._shapes.items() if _same(t, self.wrt) or not t.rank),
+            self._matrices,
         )
 
     def _alike(self, text: str) -> list[str]:
@@ -78,14 +80,52 @@ class Known:
         if not right:
             return []
         _, lines = parse("\n".join(right))
-        made = {node.id for line in lines for node in ast.walk(line) if _is_target(node)}
         found = []
-        for line in reversed(lines):
-            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-                for node in ast.walk(line.value):
-                    if isinstance(node, ast.expr) and not _mentions(node, made):
-                        found.append(node)
+        for value in reversed(self._inlined(lines)):
+            found += [node for node in ast.walk(value) if isinstance(node, ast.expr)]
         return found
+
+    def _inlined(self, lines: Sequence[ast.stmt]) -> list[ast.expr]:
+        """The right sides of the lines in matrix notation, with what they name put in.
+
+        What the claim has a name for is called by that name.
+        """
+        own = self._own_sides
+        sides: dict[str, ast.expr] = {}
+        for line in lines:
+            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+                value = inlined(line.value, sides)
+                sides[line.targets[0].id] = called_by(value, own)
+        unread = {node.id for line in lines for node in ast.walk(line) if _is_target(node)} - set(sides)
+        return [value for value in sides.values() if not _mentions(value, unread)]
+
+    @cached_property
+    def _own_sides(self) -> dict[str, str]:
+        """The text of a right side of the claim -> the name that the claim gives it."""
+        found = {}
+        for line in self.original[:-1]:
+            statement = ast.parse(line).body[0]
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                found[text_of(statement.value)] = statement.targets[0].id
+        return found
+
+    def derived_side(self) -> ast.expr | None:
+        """The derived gradient as one expression, where it is one in matrix notation."""
+        right = self.setting.right(self.wrt)
+        _, lines = parse("\n".join(right)) if right else (None, [])
+        if (
+            not lines
+            or not isinstance(lines[-1], ast.Assign)
+            or not isinstance(lines[-1].targets[0], ast.Name)
+        ):
+            return None
+        sides = self._inlined(lines)
+        return sides[-1] if sides and len(text_of(sides[-1])) <= WHOLE else None
+
+    @property
+    def _matrices(self) -> tuple[str, ...]:
+        products = (n for n in self._derived if isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult))
+        return self._texts(side for n in products for side in (n.left, n.right))
 
     def _texts(self, nodes: Iterable[ast.expr]) -> tuple[str, ...]:
         texts = dict.fromkeys(text_of(n) for n in nodes if not isinstance(n, ast.Constant))
@@ -103,7 +143,7 @@ class Known:
 
     @property
     def _parts(self) -> tuple[str, ...]:
-        kinds = (ast.BinOp, ast.Call, ast.Attribute, ast.Name)
+        kinds = (ast.BinOp, ast.Call, ast.Attribute, ast.Name, ast.Compare)
         return self._texts(n for n in self._derived if isinstance(n, kinds) and not _is_function(n))
 
     @cached_property
@@ -123,7 +163,37 @@ class Known:
                     found[f"{text_of(b)} {sign} {text_of(a)}"] = None
                 case ast.Call(func=ast.Name(id="abs"), args=[x]):
                     found[f"sign({text_of(x)})"] = None
+        for statement in statements:
+            brackets = [text_of(n) for n in ast.walk(statement) if isinstance(n, ast.Compare)]
+            if len(brackets) > 1:
+                found[" * ".join(f"({bracket})" for bracket in brackets)] = None
         return tuple(found)
+
+
+def inlined(value: ast.expr, sides: Mapping[str, ast.expr]) -> ast.expr:
+    """The expression with the names of lines replaced by their right sides."""
+
+    class Inlining(ast.NodeTransformer):
+        def visit_Name(self, found: ast.Name) -> ast.expr:
+            return sides.get(found.id, found)
+
+    result: ast.expr = Inlining().visit(ast.parse(text_of(value), mode="eval").body)
+    return result
+
+
+def called_by(value: ast.expr, names: Mapping[str, str]) -> ast.expr:
+    """The expression with every part that has a name called by it."""
+    if not names:
+        return value
+
+    class Calling(ast.NodeTransformer):
+        def generic_visit(self, found: ast.AST) -> ast.AST:
+            if isinstance(found, ast.BinOp | ast.Call) and text_of(found) in names:
+                return ast.Name(names[text_of(found)], ast.Load())
+            return super().generic_visit(found)
+
+    result: ast.expr = Calling().visit(value)
+    return result
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
