@@ -39,6 +39,27 @@ PROGRAMS: list[tuple[str, str, dict[str, Any]]] = [
         "i = sigmoid(A); f = tanh(A); Y = i * f",
         {"shapes": {"A": "N H"}},
     ),
+    ("a softmax over several axes has no text", "Y = logsumexp(X) * 2", {"shapes": {"X": "N M"}}),
+    (
+        "the same with an axis that stays",
+        "Y = logsumexp(X, axis=(0, 2), keepdims=True)",
+        {"shapes": {"X": "N M K"}},
+    ),
+    ("windows that overlap", "Y = max_pool2d(X, 2, 1)", {"shapes": {"X": "B C H W"}}),
+    ("hidden windows have no text", "L = sum(relu(max_pool2d(2 * X, 2)))", {"shapes": {"X": "B C H W"}}),
+    ("a constant output has no tangent", "Y = X ** 0", {"shapes": {"X": "N M"}}),
+    (
+        "a factor of a matrix under a name",
+        "Y = cholesky(A)",
+        {"shapes": {"A": "N N"}, "assume": {"A": "spd"}},
+    ),
+    (
+        "a factor of a matrix that is symmetric by its definition",
+        "Y = cholesky(A @ A.T + eye(N))",
+        {"shapes": {"A": "N N"}},
+    ),
+    ("inverses in a batch", "Y = inv(A)", {"shapes": {"A": "B N N"}}),
+    ("determinants in a batch", "L = sum(logdet(A) + det(A))", {"shapes": {"A": "B N N"}}),
 ]
 
 

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pullback.affine import same, within
+from pullback.affine import expression, polynomial, same, solve, within
 from pullback.derivation import Derived
 from pullback.expression import (
     ONE,
@@ -28,7 +28,9 @@ from pullback.expression import (
     add,
     children,
     free,
+    fresh,
     mul,
+    neg,
     rebuild,
     replace,
     substitute,
@@ -167,19 +169,23 @@ def rename(e: Expr, renaming: Mapping[Index, Expr]) -> Expr:
 
 def index_statements(definition: Definition, spelling: Spelling) -> list[Statement]:
     """Index notation: the sum stands outside the whole line, so inner sums become lines of their own."""
+    name = definition.tensor.name
+    pooled = pooling(definition)
+    if pooled is not None:
+        return [Statement(name, name, pooled, False, definition)]
     definition = spelling.spelt(replaced_body(definition, guarded(replace(definition.body, counted))))
     made: list[Statement] = []
-    name = definition.tensor.name
     terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
 
     def hoist(node: Expr) -> Expr | None:
         if not isinstance(node, Sum):
             return None
+        node, place = unshifted(node)
         indices = tuple(sorted(free(node), key=lambda index: index.name))
         tensor = Tensor(spelling.helper(name), tuple(i.extent for i in indices))
         inner = Definition(tensor, indices, node)
         made.extend(statements(inner, matrix_line(inner), spelling))
-        return Access(tensor, indices)
+        return Access(tensor, tuple(place.get(index, index) for index in indices))
 
     number, core = _leading(terms[0])
     body: Expr
@@ -195,6 +201,30 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
     return [*made, Statement(name, target, text, False, meaning)]
 
 
+def pooling(definition: Definition) -> str | None:
+    """`max_pool2d(X, size, stride)` where the definition is the largest entry of each window, else None."""
+    match definition.body:
+        case Element("max", (), (taps,), (Access(tensor, (b, c, *places)),), _) if len(taps) == 2:
+            sample, channel, *out = definition.indices
+            steps = [
+                divided(add(place, neg(tap)), o) for place, tap, o in zip(places, taps, out, strict=True)
+            ]
+            if (b, c) != (sample, channel) or None in steps or any(free(tap.extent) for tap in taps):
+                return None
+            sizes = [[code(tap.extent) for tap in taps], [code(step) for step in steps if step is not None]]
+            texts = [pair[0] if len(set(pair)) == 1 else f"[{', '.join(pair)}]" for pair in sizes]
+            return f"max_pool2d({tensor}, {', '.join(dict.fromkeys(texts))})"
+    return None
+
+
+def divided(e: Expr, index: Index) -> Expr | None:
+    """s where the expression is s times the index."""
+    factor = polynomial(e)
+    rest = {tuple(a for a in monomial if a is not index): n for monomial, n in factor.items()}
+    whole = all(monomial.count(index) == 1 for monomial in factor)
+    return expression(rest) if whole and len(factor) == 1 else None
+
+
 def _text(e: Expr) -> str:
     """The expression in the language; an operator that only code has is shown as mathematics."""
     return show(e) if any(isinstance(node, Element) for node in walk(e)) else code(e)
@@ -202,6 +232,39 @@ def _text(e: Expr) -> str:
 
 def replaced_body(definition: Definition, body: Expr) -> Definition:
     return Definition(definition.tensor, definition.indices, body)
+
+
+def unshifted(e: Expr) -> tuple[Expr, dict[Index, Expr]]:
+    """The sum over places of its own, f(i) for f(r - k), and what each of those places stands for.
+
+    As a line of its own the sum then reads no entry outside a tensor, and has fewer indices.
+    """
+    place: dict[Index, Expr] = {}
+    for access in accesses(e):
+        for slot, size in zip(access.slots, access.tensor.shape, strict=True):
+            outer = [index for index in free(slot) if index in free(e)]
+            if len(outer) < 2 or len(outer) < len(free(slot)) or not isinstance(slot, Add):
+                continue
+            taken = {index.name for index in walk(e) if isinstance(index, Index)}
+            new = fresh(Index("i", size), taken)
+            for index in outer:
+                value = solve(slot, new, index)
+                moved = None if value is None else _moved(e, index, value)
+                if moved is not None and not free(moved) & set(outer):
+                    inner, further = unshifted(moved)
+                    return inner, {new: slot} | further
+    return e, place
+
+
+def _moved(e: Expr, index: Index, value: Expr) -> Expr:
+    """`e` with another value for an index, its slots simplified."""
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Access):
+            return Access(node.tensor, tuple(expression(polynomial(slot)) for slot in node.slots))
+        return None
+
+    return replace(substitute(e, {index: value}), change)
 
 
 def counted(e: Expr) -> Expr | None:

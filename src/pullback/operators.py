@@ -13,6 +13,7 @@ from typing import Final
 
 from pullback.expression import (
     MINUS_ONE,
+    Access,
     Element,
     Expr,
     Index,
@@ -119,7 +120,12 @@ def _cholesky(s: Site, _: int, kl: tuple[Expr, ...]) -> Expr:
     def inverse(u: Expr, v: Expr) -> Expr:
         return Element("inv", (u, v), ((a, b),), (s.out(a, b),), ())
 
-    return total((a,), mul(s.out(i, a), half, inverse(a, k), inverse(j, l)))
+    def one(u: Expr, v: Expr) -> Expr:
+        return total((a,), mul(s.out(i, a), half, inverse(a, u), inverse(j, v)))
+
+    # A matrix under a name may move without its mirror: the factor is that of (S + Sᵀ) / 2.
+    named = isinstance(s.element.bodies[0], Access)
+    return mul(Num(Fraction(1, 2)), add(one(k, l), one(l, k))) if named else one(k, l)
 
 
 _ROWS: Final = (

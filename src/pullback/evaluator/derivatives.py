@@ -140,7 +140,14 @@ def _tangent(interpreter: Interpreter[V], x: Tensor, y: Tensor) -> V:
     shape = interpreter.domain.trailing(value, x.rank)
     dual: Dual[V] = Dual(interpreter.domain, int(np.prod(shape, dtype=np.int64)))
     inner = interpreter.beside(dual, {x.name: dual.seeded(value, x.rank)})
-    return dual.tangent(inner.tensor(y.name))
+    tangent = dual.tangent(inner.tensor(y.name))
+    axes = 1 + interpreter.domain.lead + y.rank
+
+    def led(x: Array) -> Array:
+        """A constant has no leading axes of its own: they stand behind that of the directions."""
+        return x.reshape(x.shape[:1] + (1,) * (axes - x.ndim) + x.shape[1:])
+
+    return interpreter.domain.restructure(tangent, led)
 
 
 def tensor_named(definitions: Sequence[Definition], name: Tensor | str) -> Tensor:

@@ -266,16 +266,20 @@ def _element(e: Element) -> Form:
             return _square(e)
         case "det" | "logdet":
             child = lift(e.bodies[0])
-            if set(child.labels) != set(e.binders[0]):
+            if not set(e.binders[0]) <= set(child.labels):
                 raise NoMatrixForm
-            return Operation((), e.operator, (child,), e.binders[0])
+            batch = tuple(label for label in child.labels if label not in e.binders[0])
+            return Operation(batch, e.operator, (child,), (*batch, *e.binders[0]))
         case "solve":
             return _solve(e)
     raise NoMatrixForm
 
 
 def _along(e: Element) -> Form:
-    """softmax along one index: the output carries the index of the place where it is read."""
+    """softmax along one index: the output carries the index of the place where it is read.
+
+    The language has no softmax along several; there it is exp(x - logsumexp(x)).
+    """
     renaming: dict[Index, Expr] = {}
     for bound, at in zip(e.binders[0], e.at, strict=True):
         if not isinstance(at, Index) or at in free(e.bodies[0]) - set(e.binders[0]):
@@ -283,9 +287,13 @@ def _along(e: Element) -> Form:
         renaming[bound] = at
     child = lift(substitute(e.bodies[0], renaming))
     along = tuple(at for at in e.at if isinstance(at, Index))
-    if len(along) != 1 or not set(along) <= set(child.labels):
+    if not along or len(set(along)) < len(along) or not set(along) <= set(child.labels):
         raise NoMatrixForm
-    return Operation(child.labels, e.operator, (child,), along)
+    if len(along) == 1:
+        return Operation(child.labels, e.operator, (child,), along)
+    rest = tuple(label for label in child.labels if label not in along)
+    logs = Plus(child.labels, ((1, child), (-1, Reduce(rest, "logsumexp", child, along))))
+    return logs if e.operator == "log_softmax" else Map(child.labels, "exp", (logs,))
 
 
 def _square(e: Element) -> Form:
@@ -301,9 +309,10 @@ def _square(e: Element) -> Form:
 
 def _square_at(e: Element, at: tuple[Index, Index]) -> Form:
     child = lift(substitute(e.bodies[0], dict(zip(e.binders[0], at, strict=True))))
-    if set(child.labels) != set(at):
+    if not set(at) <= set(child.labels):
         raise NoMatrixForm
-    return Operation(at, e.operator, (child,), at)
+    labels = (*(label for label in child.labels if label not in at), *at)
+    return Operation(labels, e.operator, (child,), labels)
 
 
 def _solve(e: Element) -> Form:

@@ -379,7 +379,8 @@ def _operation(form: Operation, axes: tuple[Axis, ...]) -> ast.expr:
             value = function(form.function, _print(child, order), axis=constant(place))
             return _laid(value, order, axes)
         case "det" | "logdet":
-            return function(form.function, _print(form.arguments[0], form.along))
+            value = function(form.function, _print(form.arguments[0], form.along))
+            return _laid(value, form.labels, axes) if form.labels else value
         case "inv" | "cholesky":
             value = function(form.function, _print(form.arguments[0], form.along))
             return _laid(value, form.along, axes)

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pullback.expression import MINUS_ONE, ONE, ZERO, Element, Expr, add, bracket, call, mul, neg, num, power
+from pullback.expression import (
+    MINUS_ONE,
+    ONE,
+    ZERO,
+    Access,
+    Element,
+    Expr,
+    Index,
+    add,
+    bracket,
+    call,
+    mul,
+    neg,
+    num,
+    power,
+)
 from pullback.reading.arguments import Arguments, Entry
 from pullback.reading.value import At, Value, contracted
 from pullback.sizes import exact_quotient, normal_size, same_size, shape_text, size_text
@@ -76,9 +91,17 @@ def _window(arguments: Arguments) -> tuple[Value, Sequence[Expr], Sequence[Expr]
     return x, window, stride, arguments.pair("padding", 0)
 
 
+def _named(arguments: Arguments, x: Value) -> Value:
+    """The value under a name of its own, so that a window of it is one of the language."""
+    probe = tuple(Index(f"_{k}", size) for k, size in enumerate(x.shape))
+    element = x.element(probe)
+    named = isinstance(element, Access) and element.slots == probe
+    return x if named else arguments.context.introduce(x)
+
+
 def _max_pool(arguments: Arguments) -> Value:
     x, window, stride, padding = _window(arguments)
-    x = arguments.context.plain(x)
+    x = _named(arguments, x)
     if any(p is not ZERO for p in padding):
         raise arguments.shape_problem("has no padding here", "pad with a large negative number first")
     unit = (ONE, ONE)

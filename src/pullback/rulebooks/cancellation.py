@@ -20,6 +20,7 @@ from pullback.expression import (
     Mul,
     Num,
     Pow,
+    Sum,
     Tensor,
     add,
     bracket,
@@ -208,7 +209,16 @@ def _is_positive(e: Expr) -> bool:
     """Whether a divisor keeps away from 0: a number is added, or brackets alone are counted."""
     if isinstance(e, Add) and any(isinstance(t, Num) and t.value > 0 for t in e.terms):
         return True
-    return isinstance(e, Call) and e.function == "where"
+    return (isinstance(e, Call) and e.function == "where") or _counts(e)
+
+
+def _counts(e: Expr) -> bool:
+    match e:
+        case Sum(_, body):
+            return _counts(body)
+        case Mul(parts) | Add(parts):
+            return all(_counts(part) for part in parts)
+    return isinstance(e, Bracket) or not tensors(e)
 
 
 def _divided(e: Expr, p: Expr) -> Expr | None:
