@@ -43,13 +43,13 @@ from pullback.expression import (
 )
 from pullback.functions import FUNCTIONS, HALF, sqrt
 from pullback.reading.value import At, Value, broadcast_at, broadcast_shapes
-from pullback.sizes import normal_size, polynomial
+from pullback.sizes import normal_size, polynomial, same_size
 from pullback.tracing.constants import recognised
 from pullback.tracing.numbers import Untraceable
 
 Kind = Literal["real", "integer", "truth"]
 Shape = tuple[Expr, ...]
-INFINITE: Final = num(10**30)  # where code writes inf: in a mask, far beyond every value
+INFINITE: Final = num(10**20)  # where code writes inf: in a mask, far beyond every value
 NOT_A_NUMBER: Final = Const("nan")  # marks a branch that is never taken; it never reaches a program
 
 _serial: Final = count(1)
@@ -121,7 +121,7 @@ def moved(shape: Shape, entry: Callable[[At], Expr], args: Sequence[Array]) -> A
     at = generic(shape)
     e = entry(at)
     for array in args:
-        if e is Access(array.tensor, at) and len(array.shape) == len(shape):
+        if e is Access(array.tensor, at) and all(map(same_size, array.shape, shape)):
             return array
     return Array(shape, "real", "moved", tuple(dict.fromkeys(args)), entry=entry)
 

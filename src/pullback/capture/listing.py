@@ -12,7 +12,21 @@ from pullback.capture.arrays import Array, generic
 from pullback.capture.captured import Captured
 from pullback.capture.subscripts import Span
 from pullback.capture.writing import Style, Value, Writer, shape_list
-from pullback.expression import NEGATED, ONE, ZERO, Access, Bracket, Expr, Index, Num, Size, walk
+from pullback.expression import (
+    NEGATED,
+    ONE,
+    ZERO,
+    Access,
+    Bracket,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    Size,
+    bracket,
+    mul,
+    walk,
+)
 from pullback.functions import FUNCTIONS
 from pullback.notation import code
 from pullback.sizes import same_size, size_text
@@ -112,6 +126,10 @@ class Listing:
             case Bracket("==", a, b) if x.rank == 2 and {a, b} == set(at) and same_size(*x.shape):
                 text = f"eye({size_text(x.shape[0])})"
                 return self.writer.define(text, shape=x.shape, kind="float", style="view", hint=x.hint)
+            case Mul((Num() as factor, Bracket("==", a, b))) if x.rank == 2 and {a, b} == set(at):
+                if same_size(*x.shape):
+                    text = f"{code(factor)} * eye({size_text(x.shape[0])})"
+                    return self.writer.define(text, shape=x.shape, kind="float", hint=x.hint)
             case Bracket("==", a, b) if x.rank:
                 for one, other in ((a, b), (b, a)):
                     if other is at[-1] and isinstance(one, Access) and one.slots == at[:-1]:
@@ -209,6 +227,9 @@ class Listing:
         if x.op in ("det", "logdet", "inv", "cholesky", "solve"):
             for operand in operands[:1]:
                 operand.hint = operand.hint or "S"
+                if x.op == "cholesky":
+                    operand.named = True
+                    self.writer.assume[operand] = "spd"
         return self.writer.define(f"{x.op}({places})", *operands, shape=x.shape, style=style)
 
     def _convolution(self, x: Array, operands: Sequence[Value]) -> Value:
@@ -229,6 +250,22 @@ class Listing:
     def _broadcast(self, x: Array, operands: Sequence[Value]) -> Value:
         return self.writer.define(f"{{0}} * ones({shape_list(x.shape)})", *operands, shape=x.shape)
 
+    def _scatter(self, x: Array, operands: Sequence[Value]) -> Value:
+        """Y[v,j] = Σ_n (t[n] == v) * X[n,j]"""
+        index, value = x.options["index"], x.args[0]
+        taken = self.taken | {source.hint for source in x.args}
+        letters = iter(c for c in INDEX_NAMES if c not in taken)
+        sizes = (*index.shape, *x.shape)
+        rows = [Index(next(letters), size) for size in sizes]
+        inner = rows[index.rank + 1 :]
+        target = rows[index.rank]
+        here = bracket("==", index.at(tuple(rows[: index.rank])), target)
+        entries, template = self._template(x, mul(here, value.at((*rows[: index.rank], *inner))))
+        names = tuple(i.name for i in (target, *inner))
+        made = self.writer.define(template, *entries, shape=x.shape, indices=names, named=True)
+        made.declared = True
+        return made
+
     def _triangle(self, x: Array, operands: Sequence[Value]) -> Value:
         k: Expr = x.options["k"]
         text = f"{x.op}({{0}})" if k is ZERO else f"{x.op}({{0}}, {size_text(k)})"
@@ -246,6 +283,7 @@ _ROWS: Final[Mapping[str, Any]] = {
     "as real": lambda self, x, o: o[0],
     "subscript": Listing._subscript,
     "broadcast": Listing._broadcast,
+    "scatter": Listing._scatter,
     "tril": Listing._triangle,
     "triu": Listing._triangle,
 }
@@ -264,7 +302,8 @@ def _needed(output: Array) -> set[Array]:
 
 
 def _plain_number(e: Num) -> float | int:
-    return int(e.value) if e.value.denominator == 1 else float(e.value)
+    whole = e.value.denominator == 1 and abs(e.value) < 10**15
+    return int(e.value) if whole else float(e.value)
 
 
 def _accesses(e: Expr, source: Array) -> list[Access]:

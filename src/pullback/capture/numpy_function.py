@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
-import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +14,7 @@ from pullback.capture.arrays import Array
 from pullback.capture.captured import Captured, verify
 from pullback.capture.exchanged import recording
 from pullback.capture.listing import Listing
-from pullback.capture.session import FOREIGN, Pinned, Quotients, session
+from pullback.capture.session import FOREIGN, Pinned, Quotients, at_line, session
 from pullback.capture.subscripts import WholeNumbers
 from pullback.capture.tracers import Dim, Traced, lifted
 from pullback.capture.watching import watching
@@ -128,11 +126,7 @@ def located(message: str, error: BaseException, hint: str = "") -> Untraceable:
     place = _frame(error)
     if place is None:
         return Untraceable(message, hint=hint)
-    file, line = place
-    text = linecache.getline(file, line).strip()
-    return Untraceable(
-        f"{os.path.basename(file)}, line {line}: {message}" + (f": `{text}`" if text else ""), hint=hint
-    )
+    return at_line(message, place, hint)
 
 
 def _placed(error: PullbackError) -> PullbackError:

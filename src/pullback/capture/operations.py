@@ -101,10 +101,15 @@ def _simpler(op: str, parts: Sequence[Array], shape: Shape) -> Array | None:
     left, right = a.constant(), b.constant()
     if op == "where":
         return _where(parts, shape)
+    if op == "abs" and _is_positive(a):
+        return a
     if op == "not" and a.op in NEGATED:
         return elementwise(NEGATED[a.op], *a.args)
     if len(parts) != 2:
         return None
+    found = _idiom(op, a, b)
+    if found is not None:
+        return found
     keep_a, keep_b = same_shape(a.shape, shape), same_shape(b.shape, shape)
     neutral = {"+": ZERO, "-": ZERO, "*": ONE, "/": ONE, "**": ONE}.get(op)
     if neutral is not None and right is neutral and keep_a:
@@ -120,6 +125,78 @@ def _simpler(op: str, parts: Sequence[Array], shape: Shape) -> Array | None:
     if op in RELATIONS:
         return _clipped(op, a, b, left, right)
     return None
+
+
+def _is_positive(x: Array) -> bool:
+    while x.op in ("sum", "mean", "reshape"):
+        x = x.args[0]
+    return x.op in ("exp", "softmax", "sigmoid")
+
+
+def _idiom(op: str, a: Array, b: Array) -> Array | None:
+    """softmax, its logarithm, the logarithm of its sum, and means, as people spell them out."""
+    if op == "/" and a.op == "exp":
+        return _softmax_of(a, b)
+    if op == "-" and b.op == "log":
+        return _log_softmax_of(a, b.args[0])
+    if op == "+":
+        for total, shift in ((a, b), (b, a)):
+            found = _logsumexp_of(total, shift)
+            if found is not None:
+                return found
+    if op == "/" and a.op == "sum" and not a.hint:
+        count, axes = b.constant(), a.options["axes"]
+        if count is not None and same_size(count, product_size(a.args[0].shape[k] for k in axes)):
+            return Array(a.shape, "real", "mean", a.args, dict(a.options))
+    return None
+
+
+def _shifted(x: Array, axis: int) -> Array:
+    """What a softmax is of: a shift that is the same along the axis does not count."""
+    if x.op == "-":
+        by = x.args[1]
+        if by.op == "max" and by.args[0] is x.args[0] and by.options == {"axes": (axis,), "keepdims": True}:
+            return x.args[0]
+    return x
+
+
+def _sum_of_exp(x: Array) -> tuple[Array, int] | None:
+    """(z, axis) of sum(exp(z), axis, keepdims=True)."""
+    if x.op != "sum" or not x.options["keepdims"] or len(x.options["axes"]) != 1 or x.args[0].op != "exp":
+        return None
+    return x.args[0].args[0], x.options["axes"][0]
+
+
+def _softmax_of(a: Array, b: Array) -> Array | None:
+    found = _sum_of_exp(b)
+    if found is None or found[0] is not a.args[0]:
+        return None
+    return along("softmax", _shifted(*found), found[1])
+
+
+def _log_softmax_of(a: Array, b: Array) -> Array | None:
+    found = _sum_of_exp(b)
+    if found is None or found[0] is not a:
+        return None
+    return along("log_softmax", _shifted(*found), found[1])
+
+
+def _logsumexp_of(total: Array, shift: Array) -> Array | None:
+    """log(Σ exp(x - m)) + m, with or without the axis."""
+    if (
+        total.op != "log"
+        or shift.op != "max"
+        or total.args[0].op != "sum"
+        or total.args[0].args[0].op != "exp"
+    ):
+        return None
+    summed, inner = total.args[0], total.args[0].args[0].args[0]
+    if summed.options != shift.options or inner.op != "-" or inner.args[0] is not shift.args[0]:
+        return None
+    by = inner.args[1]
+    if by.op != "max" or by.args[0] is not shift.args[0] or by.options["axes"] != shift.options["axes"]:
+        return None
+    return Array(total.shape, "real", "logsumexp", shift.args, dict(shift.options))
 
 
 def _extreme_of(op: str, a: Array, b: Array, left: Expr | None, right: Expr | None) -> Array | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import linecache
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,3 +103,11 @@ def session(sizes: dict[str, int], quotients: Quotients) -> Iterator[Session]:
         yield SESSION.get()
     finally:
         SESSION.reset(token)
+
+
+def at_line(message: str, place: tuple[str, int], hint: str = "") -> Untraceable:
+    """A refusal that names the line of the code."""
+    file, line = place
+    text = linecache.getline(file, line).strip()
+    shown = f": `{text}`" if text else ""
+    return Untraceable(f"{os.path.basename(file)}, line {line}: {message}{shown}", hint=hint)

@@ -165,9 +165,13 @@ def ranges_over(index: Array, size: Expr) -> None:
         raise Untraceable(
             "an index that is computed from values", hint="integers are inputs: labels, positions"
         )
-    read = index.at(generic(index.shape))
-    for source in sources(index):
-        if isinstance(read, Access) and read.tensor is source.tensor:
+    read_positions(index.at(generic(index.shape)), sources(index), size)
+
+
+def read_positions(e: Expr, read: Sequence[Array], size: Expr) -> None:
+    """Where an entry of an integer input stands in a slot as it is, its range is the size of the axis."""
+    for source in read:
+        if isinstance(e, Access) and e.tensor is source.tensor:
             previous = source.options.setdefault("extent", size)
             if not same_size(previous, size):
                 said = f"{size_text(previous)} and {size_text(size)}"
@@ -205,4 +209,4 @@ def scattered(shape: Shape, index: Array, value: Array) -> Array:
     """Rows added up where an integer input says: Y[v, …] = Σ_n (t[n] == v) * X[n, …]."""
     ranges_over(index, shape[0])
     value = expanded(value, (*index.shape, *shape[1:]))
-    return Array(shape, "real", "scatter", (index, value))
+    return Array(shape, "real", "scatter", (value, *sources(index)), {"index": index})

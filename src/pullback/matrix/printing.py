@@ -298,8 +298,11 @@ def _matmul_on(form: MatMul, wanted: tuple[Index, ...]) -> ast.expr:
 
 
 def _batched(form: MatMul, batch: tuple[Index, ...], wanted: tuple[Index, ...]) -> ast.expr:
-    (a,) = (label for label in form.left.labels if label != form.via and label not in batch)
-    (b,) = (label for label in form.right.labels if label != form.via and label not in batch)
+    rows = [label for label in form.left.labels if label != form.via and label not in batch]
+    columns = [label for label in form.right.labels if label != form.via and label not in batch]
+    if len(rows) != 1 or len(columns) != 1:
+        raise NoMatrixForm  # such as the sum of a product along an axis, which is none of matrices
+    (a,), (b,) = rows, columns
     left, right = form.left, form.right
     if wanted and wanted[-1] is a:
         left, right, a, b = right, left, b, a

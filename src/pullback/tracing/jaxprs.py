@@ -258,7 +258,7 @@ def run_jaxpr(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any], wanted:
     values.update(zip(jaxpr.constvars, (_entry(c) for c in constants), strict=True))
     values.update(zip(jaxpr.invars, args, strict=True))
     outs = list(jaxpr.outvars) if wanted is None else [jaxpr.outvars[k] for k in wanted]
-    for equation in _needed(jaxpr, outs):
+    for equation in needed(jaxpr, outs):
         found = _applied(equation, [_value(v, values) for v in equation.invars])
         results = found if isinstance(found, list) else [found]
         for variable, result in zip(equation.outvars, results, strict=True):
@@ -266,7 +266,7 @@ def run_jaxpr(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any], wanted:
     return [_value(v, values) for v in outs]
 
 
-def _needed(jaxpr: Any, outs: Sequence[Any]) -> list[Any]:
+def needed(jaxpr: Any, outs: Sequence[Any]) -> list[Any]:
     """The equations that some outputs depend on."""
     wanted = {v for v in outs if not hasattr(v, "val")}
     kept = []

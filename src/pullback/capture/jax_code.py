@@ -1,0 +1,180 @@
+"""A JAX function as a program: its jaxpr is walked, with symbolic sizes where JAX can trace it so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pullback.capture.arguments import Arguments, Leaf, arguments_of
+from pullback.capture.captured import Captured, output_of
+from pullback.capture.jaxprs import Walk
+from pullback.capture.numpy_function import Trace, captured_by, input_of, located
+from pullback.capture.session import Quotients, at_line, session
+from pullback.capture.source_names import SourceNames
+from pullback.errors import PullbackError, ShapeProblem
+from pullback.expression import Num
+from pullback.sizes import size_text
+from pullback.tracing.jax_function import wide
+from pullback.tracing.numbers import Untraceable
+from pullback.tracing.numpy_pair import CODE_ERRORS
+
+STEP = 1e-6
+
+
+def capture_jax(
+    f: Any,
+    given: Any = None,
+    *,
+    integers: Mapping[str, Any] | None = None,
+    assume: Mapping[str, Any] | None = None,
+    output: int | str | None = None,
+) -> Captured:
+    """The program that a JAX function stands for; everything as for `capture_numpy`.
+
+    What has a derivative of its own (`stop_gradient`, `custom_vjp`) is read as its forward only where the two agree.
+    """
+    walks: list[Walk] = []
+
+    def trace(arguments: Arguments, sizes: Mapping[str, int], quotients: Quotients) -> Trace:
+        walks.append(Walk(SourceNames()))
+        return _traced(f, arguments, sizes, walks[-1])
+
+    def run(*args: Any, **options: Any) -> Any:
+        import jax
+
+        with wide():
+            args, options = jax.tree_util.tree_map(_as_jax, (args, options))
+            return jax.tree_util.tree_map(np.asarray, f(*args, **options))
+
+    run.__wrapped__ = f  # type: ignore[attr-defined]
+    arguments = arguments_of(f, given, integers, assume)
+    captured = captured_by(trace, run, arguments, output)
+    if walks[-1].own_rules:
+        _hold_derivative(captured, f, arguments, output)
+    return captured
+
+
+def _as_jax(x: Any) -> Any:
+    import jax
+
+    return jax.numpy.asarray(x) if isinstance(x, np.ndarray) else x
+
+
+def _traced(f: Any, arguments: Arguments, sizes: Mapping[str, int], walk: Walk) -> Trace:
+    leaves = arguments.leaves()
+    inputs = {leaf.name: input_of(leaf, sizes) for leaf in leaves}
+    with session(dict(sizes), {}), wide():
+        made, names = _jaxpr(f, arguments, leaves)
+        try:
+            outs = walk.run(made.jaxpr, made.consts, [inputs[leaf.name] for leaf in leaves])
+        except ShapeProblem:
+            raise
+        except Untraceable as error:
+            raise _placed(error, walk) from None
+        walk.names.finished()
+    return Trace(tuple(inputs.values()), dict(zip(names, outs, strict=True)), sizes)
+
+
+def _placed(error: Untraceable, walk: Walk) -> PullbackError:
+    if type(error) is not Untraceable or not walk.names.chain:
+        return error
+    return at_line(error.message, walk.names.chain[-1], error.hint)
+
+
+def _jaxpr(f: Any, arguments: Arguments, leaves: list[Leaf]) -> tuple[Any, list[str]]:
+    """The jaxpr, and the names of the outputs."""
+    import jax
+
+    names: list[str] = []
+
+    def flat(*values: Any) -> Any:
+        found = dict(zip((leaf.name for leaf in leaves), values, strict=True))
+        result = arguments.call(f, lambda leaf: found[leaf.name])
+        paths, _ = jax.tree_util.tree_flatten_with_path(result)
+        names[:] = ["_".join(_key(part) for part in path) for path, _ in paths]
+        return [value for _, value in paths]
+
+    try:
+        return jax.make_jaxpr(flat)(*_shapes(leaves)), names
+    except PullbackError:
+        raise
+    except (*CODE_ERRORS, jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+        first = str(error).splitlines()[0] if str(error) else ""
+        symbols = [e for leaf in leaves for e in leaf.shape if not isinstance(e, Num)]
+        if symbols and not isinstance(error, jax.errors.JAXTypeError):
+            raise Untraceable(f"JAX cannot trace the function with symbolic sizes: {first}") from error
+        hint = "jnp.where(condition, a, b) keeps both branches" if "bool" in str(error).lower() else ""
+        raise located(
+            f"the function cannot be traced: {type(error).__name__}: {first}", error, hint
+        ) from error
+
+
+def _key(part: Any) -> str:
+    return str(getattr(part, "key", getattr(part, "idx", getattr(part, "name", part))))
+
+
+def _shapes(leaves: list[Leaf]) -> list[Any]:
+    """Shapes with JAX's symbolic sizes, all of one scope."""
+    import jax
+
+    texts = [", ".join(size_text(e) for e in leaf.shape) for leaf in leaves]
+    scope = jax.export.SymbolicScope()
+    found = []
+    for leaf, text in zip(leaves, texts, strict=True):
+        symbolic = any(not isinstance(e, Num) for e in leaf.shape)
+        shape = (
+            jax.export.symbolic_shape(text, scope=scope)
+            if symbolic
+            else tuple(int(n) for n in text.split(", ") if n)
+        )
+        described: Any = jax.ShapeDtypeStruct
+        found.append(described(shape, np.int64 if leaf.whole else np.float64))
+    return found
+
+
+# ---- code with a derivative of its own ------------------------------------------------------
+
+
+def _hold_derivative(captured: Captured, f: Any, arguments: Arguments, output: Any) -> None:
+    """JAX's derivative of the code, against that of the program, along a random direction."""
+    import jax
+
+    program = captured.read()
+    rng = np.random.default_rng(1)
+    upstream = rng.normal(size=output_of(program, captured.values, captured.sizes).shape)
+    for name in captured.wrt:
+        if name in captured.parameters:
+            continue
+        direction = rng.normal(size=np.shape(captured.values[name]))
+        sides = []
+        for step in (STEP, -STEP):
+            values = {**captured.values, name: captured.values[name] + step * direction}
+            sides.append(np.sum(upstream * output_of(program, values, captured.sizes)))
+        slope = (sides[0] - sides[1]) / (2 * STEP)
+
+        def value(x: Any, name: str = name) -> Any:
+            own = {**captured.values, name: x}
+            result = arguments.call(f, lambda leaf: _as_jax(own[captured.names.get(leaf.name, leaf.name)]))
+            leaves = jax.tree_util.tree_leaves(result)
+            chosen = leaves[_position(result, output)]
+            return jax.numpy.sum(chosen * upstream)
+
+        with wide():
+            found = np.sum(np.asarray(jax.grad(value)(jax.numpy.asarray(captured.values[name]))) * direction)
+        if abs(found - slope) > 1e-4 * max(1.0, abs(slope)):
+            raise Untraceable(
+                f"the code gives {captured.original(name)} a derivative that is not the one of its forward",
+                hint="stop_gradient, custom_jvp and custom_vjp are read where they do not change the derivative",
+            )
+
+
+def _position(result: Any, output: Any) -> int:
+    import jax
+
+    paths, _ = jax.tree_util.tree_flatten_with_path(result)
+    names = ["_".join(_key(part) for part in path) for path, _ in paths]
+    if len(names) == 1:
+        return 0
+    return names.index(str(output)) if str(output) in names else 0

@@ -1,0 +1,126 @@
+"""A jaxpr walked with recorded arrays in the place of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.capture.arrays import Array
+from pullback.capture.assembling import stack
+from pullback.capture.jax_library import JITTED
+from pullback.capture.jax_primitives import PRIMITIVES, size_from
+from pullback.capture.session import Pinned, held
+from pullback.capture.source_names import Chain, SourceNames, chain_of
+from pullback.capture.subscripts import Span, subscript
+from pullback.expression import Num, num
+from pullback.tracing.jaxprs import needed
+from pullback.tracing.numbers import Untraceable
+
+OWN_RULES: Final = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "stop_gradient")
+INNER: Final = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+LONGEST: Final = 64  # steps of a loop that is unrolled
+
+
+@dataclass
+class Walk:
+    """One walk: `own_rules` says whether something met has a derivative of its own."""
+
+    names: SourceNames
+    own_rules: bool = False
+    constants: dict[int, tuple[Any, Array]] = field(default_factory=dict)
+
+    def run(
+        self, jaxpr: Any, constants: Sequence[Any], args: Sequence[Array], outer: Chain = ()
+    ) -> list[Array]:
+        """The outputs of a jaxpr."""
+        values: dict[Any, Array] = dict(zip(jaxpr.constvars, map(self._held, constants), strict=True))
+        values.update(zip(jaxpr.invars, args, strict=True))
+
+        def value(v: Any) -> Array:
+            return self._held(v.val) if hasattr(v, "val") else values[v]
+
+        for equation in needed(jaxpr, list(jaxpr.outvars)):
+            chain = chain_of(equation, outer)
+            self.names.moved_to(chain)
+            found = self._applied(equation, [value(v) for v in equation.invars], chain)
+            results = found if isinstance(found, list) else [found]
+            for variable, result in zip(equation.outvars, results, strict=False):
+                values[variable] = result
+                if chain and result.place is None:
+                    result.place = chain[-1]
+            self.names.computed(results[0])
+        return [value(v) for v in jaxpr.outvars]
+
+    def _held(self, x: Any) -> Array:
+        """A constant of the code."""
+        if id(x) not in self.constants:
+            self.constants[id(x)] = (x, held(np.asarray(x), "c"))
+        return self.constants[id(x)][1]
+
+    def _applied(self, equation: Any, args: list[Array], chain: Chain) -> Any:
+        name, params = equation.primitive.name, equation.params
+        self.own_rules |= name in OWN_RULES
+        if name in PRIMITIVES:
+            return PRIMITIVES[name](*args, **params)
+        if name == "scan":
+            return self._scan(args, params, chain)
+        if name == "cond":
+            return self._branch(args, params, chain)
+        inner = next((params[key] for key in INNER if key in params), None)
+        if inner is None or name == "while":
+            hint = "lax.scan, or a loop of Python" if name == "while" else ""
+            raise Untraceable(f"the primitive {name} of JAX has no meaning in the language", hint=hint)
+        row = JITTED.get(params.get("name", "")) if _of_jax(inner) else None
+        if row is not None:
+            return row(*args)
+        if hasattr(inner, "jaxpr"):
+            return self.run(inner.jaxpr, inner.consts, args, chain)
+        return self.run(inner, (), args, chain)
+
+    def _branch(self, args: list[Array], params: Any, chain: Chain) -> Any:
+        """A branch that is decided now; JAX's choice by platform is its general one."""
+        which = args[0].constant()
+        if params.get("branches_platforms") is not None:
+            which = num(len(params["branches"]) - 1)
+        if not isinstance(which, Num):
+            raise Untraceable(
+                "the code branches on a value", hint="jnp.where(condition, a, b) keeps both branches"
+            )
+        chosen = params["branches"][min(max(int(which.value), 0), len(params["branches"]) - 1)]
+        return self.run(chosen.jaxpr, chosen.consts, args[1:], chain)
+
+    def _scan(self, args: list[Array], params: Any, chain: Chain) -> list[Array]:
+        """The loop, one step after another."""
+        length = size_from(params["length"])
+        if not isinstance(length, Num):
+            raise Pinned(length, "the code loops over an axis of size")
+        count = int(length.value)
+        if count > LONGEST:
+            raise Untraceable(f"a loop of {count} steps", hint=f"at most {LONGEST} steps are unrolled")
+        fixed, carried = params["num_consts"], params["num_carry"]
+        constants, carry, series = args[:fixed], args[fixed : fixed + carried], args[fixed + carried :]
+        body = params["jaxpr"]
+        rows: dict[int, list[Array]] = {}
+        for k in range(count - 1, -1, -1) if params["reverse"] else range(count):
+            here = [subscript(s, [Span(num(k), num(k + 1), single=True)]) for s in series]
+            found = self.run(body.jaxpr, body.consts, [*constants, *carry, *here], chain)
+            carry, rows[k] = found[:carried], found[carried:]
+        outs = len(body.jaxpr.outvars) - carried
+        return [*carry, *(_rows([rows[k][i] for k in range(count)]) for i in range(outs))]
+
+
+def _rows(rows: list[Array]) -> Array:
+    for row in rows:
+        if row.rank and row.op not in ("known", "moved", "input"):
+            row.options["named"] = True
+    return stack(rows, 0)
+
+
+def _of_jax(inner: Any) -> bool:
+    """Whether a function that was compiled by itself is one of JAX's own."""
+    jaxpr = getattr(inner, "jaxpr", inner)
+    where = getattr(getattr(jaxpr, "debug_info", None), "func_src_info", None) or ""
+    return "/jax/_src/" in where.replace("\\", "/")
