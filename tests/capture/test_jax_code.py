@@ -14,8 +14,8 @@ jax = pytest.importorskip("jax")
 jnp = jax.numpy
 EXAMPLES = run_path(str(Path(__file__).with_name("jax_examples.py")))
 QUICK = (
-    "predict", "one_hot_loss", "taken_loss", "relu_net", "attention", "rms_norm", "gelu_mlp", "rope", "mean_pool", "batched",
-    "embedding", "segments", "updates", "bce", "compiled", "remat", "cumulative",
+    "predict", "one_hot_loss", "taken_loss", "relu_net", "attention", "rms_norm", "gelu_mlp", "rope", "mean_pool",
+    "batched", "embedding", "segments", "updates", "bce", "compiled", "remat", "cumulative",
 )  # fmt: skip
 CASES = [row for row in EXAMPLES["CASES"] if row[0].__name__ in QUICK]
 
