@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from pullback.capture import phrases
 from pullback.capture.aten import NEGATIVE, Row, dropout, refuse, value
 from pullback.capture.aten_views import length, repeat_each
+from pullback.capture.views import back, in_order_of_source
 from pullback.capture.writing import Value, Writer, shape_list
+from pullback.expression import Num
 from pullback.sizes import same_size, size_text
 
 
 def linear(w: Writer, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    """x @ W.T + b; where x is a view that only rearranges the leading axes, the view comes after."""
+    w.hint = w.hint or re.sub(r"[._]?weight$", "", weight.hint)
+    straight = in_order_of_source(w, x) if weight.rank == 2 else None
+    if straight is not None:
+        first, way = straight
+        made = linear(w, first, weight, bias)
+        made.hint, made.named = w.hint, True
+        return back(w, made, way)
     turned = phrases.transpose(w, weight) if weight.rank == 2 else weight
-    product = phrases.matmul(w, x, turned)
-    return product if bias is None else phrases.add_(w, product, bias)
+    product = phrases.matmul(w, x, turned, w.hint)
+    return product if bias is None else phrases.add_(w, product, bias, w.hint)
 
 
 # ---- normalisation
@@ -300,17 +311,22 @@ def attention(
 ) -> Value:
     dropout(w, q, p)
     for name, x in (("Q", q), ("K", k), ("V", v)):
-        x.hint, x.named = (name, True) if x.tree is not None else (x.hint, x.named)
+        if x.tree is not None:
+            x.hint, x.named, x.layout = name, True, None
     if enable_gqa and not same_size(q.shape[-3], k.shape[-3]):
         times = length(q, -3) // length(k, -3)
         k, v = repeat_each(w, k, times, -3), repeat_each(w, v, times, -3)
     product = phrases.matmul(w, q, phrases.swapaxes(w, k, -2, -1))
-    root = w.elementwise("sqrt({0})", w.size(q.shape[-1])) if scale is None else None
-    s = (
-        w.elementwise("{0} / {1}", product, root)
-        if root is not None
-        else phrases.times(w, value(w, scale), product)
+    width = q.shape[-1]
+    root = (
+        w.number(int(width.value) ** 0.5)
+        if isinstance(width, Num)
+        else w.elementwise("sqrt({0})", w.size(width))
     )
+    if scale is None:
+        s = w.elementwise("{0} / {1}", product, root)
+    else:
+        s = phrases.times(w, value(w, scale), product)
     if is_causal:
         size = shape_list((q.shape[-2], k.shape[-2]))
         above = w.define(f"triu({value_text(-NEGATIVE)} * ones({size}), 1)", shape=(q.shape[-2], k.shape[-2]))

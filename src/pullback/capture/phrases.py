@@ -9,12 +9,17 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from pullback.capture.views import bound as bound
+from pullback.capture.views import entry as entry
+from pullback.capture.views import new_axis as new_axis
+from pullback.capture.views import part as part
+from pullback.capture.views import reshape as reshape
+from pullback.capture.views import transpose as transpose
 from pullback.capture.writing import Shape, Value, Writer, broadcast, shape_list
-from pullback.errors import ShapeProblem
-from pullback.expression import ONE, Expr, Num, add, call, neg
+from pullback.expression import ONE, Expr, add
 from pullback.reading.shapes import parse_size
 from pullback.reading.value import broadcast_shapes
-from pullback.sizes import exact_quotient, normal_size, product_size, same_size, shape_text, size_text
+from pullback.sizes import normal_size, same_size
 
 LETTERS = "bijklmnpqrstuvwxyz"
 
@@ -38,50 +43,10 @@ def _axis_text(axes: Sequence[int]) -> str:
 # ---- the same numbers elsewhere
 
 
-def reshape(w: Writer, x: Value, shape: Sequence[Any], hint: str = "") -> Value:
-    """Row-major; one size may be -1."""
-    rest = [k for k, size in enumerate(shape) if isinstance(size, int) and size == -1]
-    sizes = [ONE if k in rest else parse_size(size) for k, size in enumerate(shape)]
-    if rest:
-        left = exact_quotient(product_size(x.shape), product_size(sizes))
-        if left is None:
-            raise ShapeProblem(f"reshape: the size of -1 in {shape_text(sizes)} does not come out")
-        sizes[rest[0]] = left
-    if same_shape(x.shape, tuple(sizes)):
-        return x
-    if x.number is not None and x.rank:
-        return w.filled(x.number, sizes, x.kind)
-    template = f"reshape({{0}}, {shape_list(tuple(sizes))})"
-    made = w.define(template, x, shape=sizes, kind=x.kind, style="view", hint=hint)
-    made.whole = x.whole or x
-    return made
-
-
-def transpose(w: Writer, x: Value, axes: Sequence[int] | None = None, hint: str = "") -> Value:
-    """Axes in another order; reversed where none is given."""
-    order = tuple(reversed(range(x.rank))) if axes is None else tuple(axis % x.rank for axis in axes)
-    if order == tuple(range(x.rank)):
-        return x
-    shape = [x.shape[k] for k in order]
-    template = "{0}.T" if x.rank == 2 else f"transpose({{0}}, [{', '.join(map(str, order))}])"
-    return w.define(template, x, shape=shape, kind=x.kind, style="view", hint=hint)
-
-
 def swapaxes(w: Writer, x: Value, a: int, b: int) -> Value:
     order = list(range(x.rank))
     order[a], order[b] = order[b], order[a]
     return transpose(w, x, order)
-
-
-def new_axis(w: Writer, x: Value, axis: int) -> Value:
-    """A new axis of size 1 before `axis`."""
-    axis %= x.rank + 1
-    shape = (*x.shape[:axis], ONE, *x.shape[axis:])
-    if x.number is not None:
-        return w.filled(x.number, shape, x.kind)
-    slots = [":"] * x.rank
-    slots.insert(axis, "None")
-    return w.define(f"{{0}}[{', '.join(slots[: axis + 1])}]", x, shape=shape, kind=x.kind, style="view")
 
 
 def squeeze(w: Writer, x: Value, axes: int | Sequence[int] | None = None) -> Value:
@@ -101,42 +66,6 @@ def expand(w: Writer, x: Value, shape: Sequence[Any]) -> Value:
     if x.number is not None:
         return w.filled(x.number, sizes, x.kind)
     return w.define(f"{{0}} * ones({shape_list(sizes)})", x, shape=sizes, kind=x.kind)
-
-
-def part(w: Writer, x: Value, axis: int, start: Any = 0, stop: Any = None, step: int = 1) -> Value:
-    """`x[start:stop:step]` along one axis; bounds as Python means them, `step` positive."""
-    axis %= x.rank
-    size = x.shape[axis]
-    lower, upper = _bound(start, size), size if stop is None else _bound(stop, size)
-    if same_size(lower, parse_size(0)) and same_size(upper, size) and step == 1:
-        return x
-    count = normal_size(
-        call("floordiv", normal_size(add(upper, neg(lower), parse_size(step - 1))), parse_size(step))
-    )
-    first = "" if same_size(lower, parse_size(0)) else size_text(lower)
-    last = "" if same_size(upper, size) else size_text(upper)
-    slot = f"{first}:{last}" + (f":{step}" if step != 1 else "")
-    slots = ", ".join([":"] * axis + [slot])
-    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-    return w.define(f"{{0}}[{slots}]", x, shape=shape, kind=x.kind, style="view")
-
-
-def _bound(bound: Any, size: Expr) -> Expr:
-    if isinstance(bound, int) and bound < 0:
-        bound = normal_size(add(size, neg(parse_size(-bound))))
-    e = parse_size(bound)
-    if isinstance(e, Num) and isinstance(size, Num) and e.value > size.value:
-        return size
-    return e
-
-
-def entry(w: Writer, x: Value, axis: int, position: Any) -> Value:
-    """One entry of an axis, which goes."""
-    axis %= x.rank
-    where = size_text(_bound(position, x.shape[axis]))
-    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-    slots = ", ".join([":"] * axis + [where])
-    return w.define(f"{{0}}[{slots}]", x, shape=shape, kind=x.kind, style="view")
 
 
 def take(w: Writer, x: Value, index: Value, axis: int = 0) -> Value:

@@ -64,6 +64,7 @@ class Value:
     parameter: bool = False
     constant: bool = False
     whole: Value | None = None  # what it is a reshaped form of
+    layout: Any = None  # of a view: what of its source it shows, kept by the module of views
     declared: bool = False  # a line of index notation whose slots do not show its shape
 
     @property
@@ -137,6 +138,9 @@ class Writer:
             return self.filled(data.flat[0].item(), data.shape, kind)
         if kind != "float":
             data, kind = data.astype(np.float64), "float"
+        if np.isneginf(data).any():
+            data = np.where(np.isneginf(data), -1e30, data)
+            self.notes.append("-inf in a mask is written -1e30")
         return self.input(hint, data.shape, kind=kind, values=data, parameter=True, constant=True)
 
     def filled(self, x: float | int | bool, shape: Any, kind: Kind = "float") -> Value:
