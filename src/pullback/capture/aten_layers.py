@@ -327,21 +327,22 @@ def attention(
         s = w.elementwise("{0} / {1}", product, root)
     else:
         s = phrases.times(w, value(w, scale), product)
-    if is_causal:
-        size = shape_list((q.shape[-2], k.shape[-2]))
-        above = w.define(f"triu({value_text(-NEGATIVE)} * ones({size}), 1)", shape=(q.shape[-2], k.shape[-2]))
-        w.notes.append("-inf in a mask is written -1e30")
-        s = w.elementwise("{0} - {1}", s, above)
-    elif mask is not None:
-        s = phrases.where(w, mask, s, value(w, NEGATIVE)) if mask.kind == "bool" else phrases.add_(w, s, mask)
+    s = _masked(w, s, mask, is_causal)
     s.hint, s.named = "S", True
     out = phrases.matmul(w, phrases.along(w, "softmax", s, -1, "P"), v, "O")
     out.named = True
     return out
 
 
-def value_text(x: float) -> str:
-    return f"{x:g}".replace("+", "")
+def _masked(w: Writer, s: Value, mask: Value | None, is_causal: bool) -> Value:
+    """Scores that no query may see at -1e30, as a sum or by a condition."""
+    if is_causal:
+        above = f"triu({-NEGATIVE:g} * ones({shape_list(s.shape[-2:])}), 1)"
+        w.notes.append("-inf in a mask is written -1e30")
+        return w.elementwise("{0} - {1}", s, w.define(above, shape=s.shape[-2:]))
+    if mask is None:
+        return s
+    return phrases.where(w, mask, s, value(w, NEGATIVE)) if mask.kind == "bool" else phrases.add_(w, s, mask)
 
 
 def embedding(w: Writer, table: Value, index: Value, *_: Any) -> Value:
