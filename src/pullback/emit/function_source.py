@@ -95,14 +95,15 @@ def wanted_by(written: Sequence[Written], results: Mapping[str, str]) -> list[fr
     return found[::-1]
 
 
-def docstring(derived: Derived, indent: str = INDENT) -> list[str]:
+def docstring(derived: Derived, slots: Sequence[Slot] = (), indent: str = INDENT) -> list[str]:
     """The program, the shapes and the law of each gradient, as the lines of a docstring."""
     own = [d.source.strip() for d in derived.program.definitions if d.source]
     first, *rest = [line for text in own for line in text.splitlines()] or [derived.program.output.name]
     given = [*derived.program.inputs, derived.program.output]
     shapes = ", ".join(f"{tensor.name}: {shape_text(tensor)}" for tensor in given)
     law = [str(line) for line in gradient_program(derived, [tensor.name for tensor in derived.wrt])]
-    lines = [f'"""{first}', *rest, "", shapes, "", *law, '"""']
+    fixed = [f"{slot.name} is {slot.default}." for slot in slots if slot.tensor is None and slot.default]
+    lines = [f'"""{first}', *rest, "", shapes, *fixed, "", *law, '"""']
     return [f"{indent}{line}".rstrip().replace("\\", "\\\\") for line in lines]
 
 
@@ -113,10 +114,32 @@ def one_line(derived: Derived) -> str:
     return shown.replace("\\", "\\\\").replace('"', "'")
 
 
-def arguments(derived: Derived, hidden: Sequence[str], speller: Speller, target: Target) -> list[str]:
-    """The parameters of the forward pass with their annotations: every input, then sizes that none shows."""
-    tensors = [f"{speller.name(t.name)}: {target.annotation(t)}" for t in derived.program.inputs]
-    return [*tensors, *(f"{name}: int" for name in hidden)]
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One parameter of a function: an input of the program, or an argument that the program holds as a constant."""
+
+    name: str
+    tensor: Tensor | None
+    default: str = ""  # of a constant, as code
+
+
+def slots_of(derived: Derived, speller: Speller, slots: Sequence[Slot] | None = None) -> list[Slot]:
+    """The parameters in the code's own order, or every input of the program."""
+    if slots is None:
+        return [Slot(speller.name(tensor.name), tensor) for tensor in derived.program.inputs]
+    return [
+        slot if slot.tensor is None else Slot(speller.name(slot.tensor.name), slot.tensor) for slot in slots
+    ]
+
+
+def arguments(slots: Sequence[Slot], hidden: Sequence[str], target: Target) -> list[str]:
+    """The parameters with their annotations: the slots, then sizes that no input shows."""
+    shown = []
+    for k, slot in enumerate(slots):
+        annotation = "Any" if slot.tensor is None else target.annotation(slot.tensor)
+        last = slot.default and not hidden and all(other.default for other in slots[k:])
+        shown.append(f"{slot.name}: {annotation}" + (f" = {slot.default}" if last else ""))
+    return [*shown, *(f"{name}: int" for name in hidden)]
 
 
 def unpacked(names: Sequence[str], wanted: Collection[str], value: str) -> list[str]:

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pullback.derivation import Derived
-from pullback.emit.function_source import Part, arguments, docstring, indented, part, scaled, unpacked
+from pullback.emit.function_source import (
+    Part,
+    Slot,
+    arguments,
+    docstring,
+    indented,
+    part,
+    scaled,
+    slots_of,
+    unpacked,
+)
 from pullback.emit.passes import passes
 from pullback.emit.plain_source import Source, head
 from pullback.emit.sizes_source import size_sources
@@ -19,15 +29,18 @@ from pullback.expression import Tensor
 GRAD = "g"
 
 
-def jax_source(derived: Derived, name: str = "program") -> Source:
-    """A module with the function `name`, its forward rule and its backward rule."""
-    return _Writer(derived, name).source()
+def jax_source(derived: Derived, name: str = "program", slots: Sequence[Slot] | None = None) -> Source:
+    """A module with the function `name`, its forward rule and its backward rule.
+
+    `slots` are its parameters, where it stands in the place of another function; default: every input.
+    """
+    return _Writer(derived, name, slots).source()
 
 
 class _Writer:
     """The pieces of one module."""
 
-    def __init__(self, derived: Derived, name: str) -> None:
+    def __init__(self, derived: Derived, name: str, slots: Sequence[Slot] | None) -> None:
         self.published, self.name = derived, name
         self.passes = passes(derived)
         self.derived = self.passes.derived
@@ -52,7 +65,8 @@ class _Writer:
         self.backward = backward(self.passed)
         self.hidden = sorted({*self.forward.hidden, *self.backward.hidden})
         self.spelt = self.forward.speller
-        self.names = [self.spelt.name(tensor.name) for tensor in self.inputs]
+        self.slots = slots_of(self.derived, self.spelt, slots)
+        self.names = [slot.name for slot in self.slots]
 
     def _showing(self, sizes: tuple[str, ...]) -> list[Tensor]:
         sources = size_sources(self.inputs)
@@ -74,7 +88,9 @@ class _Writer:
             "",
             *self._backward_lines(),
         ]
-        header = JAX.header(text, ["from functools import partial"] if self.hidden else [])
+        also = ["from functools import partial"] if self.hidden else []
+        also += ["from typing import Any"] if any(slot.tensor is None for slot in self.slots) else []
+        header = JAX.header(text, also)
         module = "\n".join([*header, "", *text, "", "", rule]) + "\n"
         while "\n\n\n\n" in module:
             module = module.replace("\n\n\n\n", "\n\n\n")
@@ -82,23 +98,23 @@ class _Writer:
         return Source(module, self.name, inputs, tuple(self.hidden), tuple(self.passes.results))
 
     def _user_lines(self) -> list[str]:
-        first = len(self.inputs)
+        first = len(self.slots)
         places = ", ".join(str(first + k) for k in range(len(self.hidden))) + (
             "," if len(self.hidden) == 1 else ""
         )
         decorator = (
             f"@partial(jax.custom_vjp, nondiff_argnums=({places}))" if self.hidden else "@jax.custom_vjp"
         )
-        parameters = arguments(self.derived, self.hidden, self.spelt, JAX)
+        parameters = arguments(self.slots, self.hidden, JAX)
         return [
             decorator,
             *head(self.name, parameters, ["Array"]).split("\n"),
-            *docstring(self.published),
+            *docstring(self.published, self.slots),
             f"    return {self.name}_fwd({', '.join([*self.names, *self.hidden])})[0]",
         ]
 
     def _forward_lines(self) -> list[str]:
-        parameters = arguments(self.derived, self.hidden, self.spelt, JAX)
+        parameters = arguments(self.slots, self.hidden, JAX)
         output = self.spelt.name(self.passes.output.name)
         return [
             *head(f"{self.name}_fwd", parameters, ["Array", "tuple[Array, ...]"]).split("\n"),
@@ -119,7 +135,10 @@ class _Writer:
             f"{self.grad}: Array",
         ]
         gradients = {name: self.spelt.name(tensor.name) for name, tensor in self.passes.results.items()}
-        returned = [gradients.get(tensor.name, "None") for tensor in self.inputs]
+        returned = [
+            gradients.get(slot.tensor.name, "None") if slot.tensor is not None else "None"
+            for slot in self.slots
+        ]
         shown = ", ".join(returned) + ("," if len(returned) == 1 else "")
         return [
             *head(f"{self.name}_bwd", parameters, ["tuple[Array | None, ...]"]).split("\n"),

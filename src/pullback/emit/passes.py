@@ -65,8 +65,11 @@ class Passes:
         return self.derived.program.output
 
 
-def passes(derived: Derived) -> Passes:
-    """The forward and the backward pass. Raises `DomainProblem` for a program without a real input."""
+def passes(derived: Derived, *, keep: bool = True) -> Passes:
+    """The forward and the backward pass; without `keep` the backward computes every intermediate again.
+
+    Raises `DomainProblem` for a program without a real input.
+    """
     if not derived.wrt:
         what = "the program has no real input, so there is no backward pass to write"
         raise DomainProblem(what, hint="gradients are taken by real inputs, not by integers")
@@ -75,7 +78,7 @@ def passes(derived: Derived) -> Passes:
     results = {tensor.name: Tensor(f"d{tensor.name}", tensor.shape) for tensor in derived.wrt}
     targets = [tensor.name for tensor in results.values()]
     gradients = needed({d.tensor.name: d for d in running.backward}, targets)
-    store = Store(running.program, _reads(gradients), derived.program.by_name)
+    store = Store(running.program, _reads(gradients), derived.program.by_name if keep else ())
     lines = _lines(running, [*store.again(_reads(gradients)), *gradients], targets)
     kept = [d.tensor for d in running.program.definitions if d.tensor.name in store.kept]
     through = _through(derived, kept, store)

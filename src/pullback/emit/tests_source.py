@@ -7,7 +7,7 @@ from typing import Final
 
 from pullback.derivation import Derived
 from pullback.emit.body import kinds
-from pullback.emit.function_source import arguments, indented, part
+from pullback.emit.function_source import arguments, indented, part, slots_of
 from pullback.emit.module_source import demand_name
 from pullback.emit.passes import Passes, passes
 from pullback.emit.plain_source import head
@@ -148,7 +148,7 @@ def source_of_tests(derived: Derived, target: str, name: str | None = None, modu
 def _plain(
     pair: Passes, lines: Sequence[str], speller: Speller, hidden: Sequence[str], target: Target
 ) -> list[str]:
-    parameters = arguments(pair.derived, hidden, speller, target)
+    parameters = arguments(slots_of(pair.derived, speller), hidden, target)
     return [
         *head("plain", parameters, [target.real]).split("\n"),
         '    """The forward pass alone."""',

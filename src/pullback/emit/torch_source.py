@@ -6,11 +6,12 @@ sends gradients in through them, and the function `…_through_saved` takes thes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pullback.derivation import Derived
 from pullback.emit.function_source import (
     Part,
+    Slot,
     arguments,
     class_name,
     docstring,
@@ -19,6 +20,7 @@ from pullback.emit.function_source import (
     one_line,
     part,
     scaled,
+    slots_of,
     unpacked,
     wanted_by,
 )
@@ -35,12 +37,20 @@ def torch_source(derived: Derived, name: str = "program") -> Source:
     return _Writer(derived, name).source()
 
 
+def torch_instead(derived: Derived, name: str, slots: Sequence[Slot]) -> Source:
+    """A module with a Function of that name and those parameters, to stand in the place of another.
+
+    `apply` gives the output alone, so nothing but inputs and the output is saved.
+    """
+    return _Writer(derived, name, slots).source()
+
+
 class _Writer:
     """The pieces of one module."""
 
-    def __init__(self, derived: Derived, name: str) -> None:
-        self.published, self.name = derived, name
-        self.passes: Passes = passes(derived)
+    def __init__(self, derived: Derived, name: str, slots: Sequence[Slot] | None = None) -> None:
+        self.published, self.name, self.stands_in = derived, name, slots is not None
+        self.passes: Passes = passes(derived, keep=slots is None)
         self.derived = self.passes.derived
         self.inputs = self.derived.program.inputs
         upstream = self.derived.upstream
@@ -51,7 +61,8 @@ class _Writer:
         self.backward = self._backward(names)
         self.through = None if self.passes.through is None else self._through(self.passes.through)
         self.spelt = self.forward.speller
-        self.names = [self.spelt.name(tensor.name) for tensor in self.inputs]
+        self.slots = slots_of(self.derived, self.spelt, slots)
+        self.names = [slot.name for slot in self.slots]
         self.saved = [self.spelt.name(tensor.name) for tensor in self.passes.saved]
         self.outputs = [self.spelt.name(t.name) for t in (self.passes.output, *self.passes.kept)]
         # Sizes that the backward pass cannot read off what is saved, and those that no input shows.
@@ -81,7 +92,7 @@ class _Writer:
     def source(self) -> Source:
         body = [
             f"class {self._class}(torch.autograd.Function):",
-            *docstring(self.published),
+            *docstring(self.published, self.slots),
             "",
             "    generate_vmap_rule = True",
             "",
@@ -91,7 +102,8 @@ class _Writer:
         called = {name for each in parts for name in each.speller.called()}
         helpers = [text for name, text in TORCH.speller.helpers_of_target.items() if name in called]
         through = [] if self.passes.through is None else ["", *self._through_lines(self.passes.through), ""]
-        text = [*helpers, *through, "", *body, "", "", *self._user_lines()]
+        user = [] if self.stands_in else ["", "", *self._user_lines()]
+        text = [*helpers, *through, "", *body, *user]
         header = TORCH.header(text, ["from typing import Any"])
         module = "\n".join([*header, "", *text]) + "\n"
         while "\n\n\n\n" in module:
@@ -101,10 +113,10 @@ class _Writer:
 
     @property
     def _class(self) -> str:
-        return f"{class_name(self.name)}Function"
+        return self.name if self.stands_in else f"{class_name(self.name)}Function"
 
     def _user_lines(self) -> list[str]:
-        parameters = arguments(self.derived, self.hidden, self.spelt, TORCH)
+        parameters = arguments(self.slots, self.hidden, TORCH)
         taken = "[0]" if self.passes.kept else ""
         return [
             *head(self.name, parameters, ["Tensor"]).split("\n"),
@@ -113,7 +125,7 @@ class _Writer:
         ]
 
     def _forward_lines(self) -> list[str]:
-        parameters = arguments(self.derived, self.hidden, self.spelt, TORCH)
+        parameters = arguments(self.slots, self.hidden, TORCH)
         return [
             "@staticmethod",
             *head("forward", parameters, ["Tensor"] * len(self.outputs)).split("\n"),
@@ -153,7 +165,7 @@ class _Writer:
         if self.passes.through is not None:
             lines += self._extra_lines(self.passes.through, gradients)
         unpack = unpacked(self.saved, self.saved, "ctx.saved_tensors")
-        returned = [gradients.get(t.name, "None") for t in self.inputs] + ["None"] * len(self.hidden)
+        returned = [self._gradient(slot, gradients) for slot in self.slots] + ["None"] * len(self.hidden)
         top = head(
             "backward", ["ctx: Any", *(f"{name}: {kind}" for name in grads)], [self._returned(returned)]
         )
@@ -164,6 +176,10 @@ class _Writer:
         ]
 
     @staticmethod
+    def _gradient(slot: Slot, gradients: dict[str, str]) -> str:
+        return "None" if slot.tensor is None else gradients.get(slot.tensor.name, "None")
+
+    @staticmethod
     def _returned(names: list[str]) -> str:
         return "Tensor | None" if len(names) == 1 else "tuple[Tensor | None, ...]"
 
@@ -172,7 +188,7 @@ class _Writer:
         return [upstream[t.name].name if t.name in upstream else f"grad_{t.name}" for t in self.passes.kept]
 
     def _main_lines(self, gradients: dict[str, str]) -> list[str]:
-        places = {tensor.name: k for k, tensor in enumerate(self.inputs)}
+        places = {slot.tensor.name: k for k, slot in enumerate(self.slots) if slot.tensor is not None}
         results = {name: tensor.name for name, tensor in self.passes.results.items()}
         every = frozenset(results)
 
