@@ -29,6 +29,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "second_order.py",
         "capturing.py",
         "api.py",
+        "mending.py",
         "showing.py",
     ),
     7: ("libraries.py", "backward.py", "verify/", "derivations/"),

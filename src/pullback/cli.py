@@ -24,11 +24,11 @@ from pullback.reading import parse_shapes, parse_sizes
 from pullback.render.names import ascii_text
 
 if TYPE_CHECKING:
-    from pullback import catalogue, checking, claiming, laws, proofreading, showing
+    from pullback import catalogue, checking, claiming, laws, mending, proofreading, showing
 else:
-    catalogue, checking, claiming, laws, proofreading, showing = (
+    catalogue, checking, claiming, laws, mending, proofreading, showing = (
         Later(f"pullback.{name}")
-        for name in ("catalogue", "checking", "claiming", "laws", "proofreading", "showing")
+        for name in ("catalogue", "checking", "claiming", "laws", "mending", "proofreading", "showing")
     )
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
@@ -128,6 +128,9 @@ def _check_command(commands: Any) -> None:
     checked.add_argument(
         "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
     )
+    checked.add_argument("--mend", action="store_true", help="also the right code, written anew")
+    checked.add_argument("-o", dest="mended", metavar="FILE", help="with --mend: write it to a new file")
+    checked.add_argument("--force", action="store_true", help="overwrite that file")
     checked.set_defaults(run=run_check)
 
 
@@ -205,12 +208,34 @@ def run_claim(options: argparse.Namespace) -> Answer:
 
 
 def run_check(options: argparse.Namespace) -> Answer:
+    if options.mended and not options.mend:
+        raise SyntaxProblem("-o writes the mended code", hint="--mend -o FILE")
+    if options.mended:
+        demand_free(options.mended, force=options.force)
     shapes = None if options.shapes is None else pairs(options.shapes, "--shapes", '"x: N D"')
     obj, inputs = checking.loaded(options.reference, shapes)
-    verdict = checking.check(obj, inputs, shapes=shapes, wrt=_names(options.wrt))
+    wrt = _names(options.wrt)
+    verdict = checking.check(obj, inputs, shapes=shapes, wrt=wrt)
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
-    shown = verdict.json() if options.format == "json" else verdict.explain()
+    source, why = _mended(options, obj, inputs) if options.mend else (None, "")
+    if options.format == "json":
+        found = json.loads(verdict.json())
+        shown = json.dumps(found if source is None else {**found, "mended": source})
+    else:
+        below = why or ("" if source is None or options.mended else source.rstrip())
+        shown = verdict.explain() + (f"\n\n{below}" if below else "")
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
+
+
+def _mended(options: argparse.Namespace, obj: Any, inputs: Any) -> tuple[str | None, str]:
+    """The right code, written to the file that was asked for; where it cannot be, why."""
+    try:
+        source: str = mending.mended(obj, inputs, wrt=_names(options.wrt))
+    except PullbackError as problem:
+        return None, f"No code is written: {problem}"
+    if options.mended:
+        write_file(options.mended, source, force=options.force)
+    return source, ""
 
 
 def run_emit(options: argparse.Namespace) -> Answer:

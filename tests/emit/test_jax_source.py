@@ -97,7 +97,7 @@ def test_vmap_is_one_after_the_other(name: str) -> None:
 RESIDUALS = [
     ("softmax", "return Y, (Y,)"),
     ("linear", "return Y, (X, W)"),
-    ("attention", "return O, (Q, K, V, O, P)"),
+    ("mlp", "return Y, (X, W, V, H)"),
     ("embedding", "return Y, (t, E)"),  # E for its shape
 ]
 

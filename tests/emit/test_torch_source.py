@@ -136,7 +136,8 @@ def test_only_what_the_backward_reads_is_saved(name: str, shapes: list[list[int]
 
 def test_softmax_saves_its_output_and_not_its_input() -> None:
     assert "ctx.save_for_backward(output)" in Case("softmax").text
-    assert "ctx.save_for_backward(Q, K, V, O, P)" in Case("attention").text
+    saved = next(line for line in Case("attention").text.splitlines() if "save_for_backward" in line)
+    assert saved.strip() in ("ctx.save_for_backward(Q, K, V, P)", "ctx.save_for_backward(Q, K, V, O, P)")
 
 
 FUNCTIONS = [("linear", "LinearFunction"), ("attention", "AttentionFunction"), ("mlp", "MlpFunction")]

@@ -11,7 +11,7 @@ from pullback.emit.body import Written, kinds, names_in, sizes_read, write
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import Speller, unparsed
 from pullback.emit.target import Target
-from pullback.expression import Tensor
+from pullback.expression import Num, Tensor
 from pullback.formula import Statement, gradient_program
 
 INDENT = "    "
@@ -140,6 +140,22 @@ def arguments(slots: Sequence[Slot], hidden: Sequence[str], target: Target) -> l
         last = slot.default and not hidden and all(other.default for other in slots[k:])
         shown.append(f"{slot.name}: {annotation}" + (f" = {slot.default}" if last else ""))
     return [*shown, *(f"{name}: int" for name in hidden)]
+
+
+def demanded(slots: Sequence[Slot]) -> list[str]:
+    """Lines that refuse arrays of other sizes, where the program holds sizes as numbers."""
+    found = [
+        (f"{slot.name}.shape[{axis}]", str(extent.value))
+        for slot in slots
+        if slot.tensor is not None
+        for axis, extent in enumerate(slot.tensor.shape)
+        if isinstance(extent, Num)
+    ]
+    if not found:
+        return []
+    left, right = (", ".join(side) + ("," if len(found) == 1 else "") for side in zip(*found, strict=True))
+    shapes = ", ".join(f"{s.name}: {shape_text(s.tensor)}" for s in slots if s.tensor is not None)
+    return [f"if ({left}) != ({right}):", f'{INDENT}raise ValueError("this code is written for {shapes}")']
 
 
 def unpacked(names: Sequence[str], wanted: Collection[str], value: str) -> list[str]:

@@ -13,6 +13,7 @@ from pullback.emit.function_source import (
     Part,
     Slot,
     arguments,
+    demanded,
     docstring,
     indented,
     part,
@@ -67,6 +68,7 @@ class _Writer:
         self.spelt = self.forward.speller
         self.slots = slots_of(self.derived, self.spelt, slots)
         self.names = [slot.name for slot in self.slots]
+        self.demands = [] if slots is None else demanded(self.slots)
 
     def _showing(self, sizes: tuple[str, ...]) -> list[Tensor]:
         sources = size_sources(self.inputs)
@@ -119,7 +121,7 @@ class _Writer:
         return [
             *head(f"{self.name}_fwd", parameters, ["Array", "tuple[Array, ...]"]).split("\n"),
             '    """The value, and what the backward rule reads."""',
-            *indented(self.forward.lines, 1),
+            *indented([*self.demands, *self.forward.lines], 1),
             f"    return {output}, {self._residuals()}",
         ]
 

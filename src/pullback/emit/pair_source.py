@@ -9,6 +9,7 @@ from pullback.emit.function_source import (
     Part,
     Slot,
     arguments,
+    demanded,
     docstring,
     indented,
     part,
@@ -55,7 +56,7 @@ def pair_source(derived: Derived, forward: str, backward: str, slots: Sequence[S
     body = [
         *head(forward, arguments(shown, hidden, NUMPY), [annotation, "tuple[Any, ...]"]).split("\n"),
         *docstring(derived, shown),
-        *indented(_typed(first, f"{real}.dtype"), 1),
+        *indented([*demanded(shown), *_typed(first, f"{real}.dtype")], 1),
         f"    return {spelt.name(pair.output.name)}, ({', '.join([*cached, *hidden])}{tail}",
         "",
         "",

@@ -14,6 +14,7 @@ from pullback.emit.function_source import (
     Slot,
     arguments,
     class_name,
+    demanded,
     docstring,
     guarded,
     indented,
@@ -129,7 +130,7 @@ class _Writer:
         return [
             "@staticmethod",
             *head("forward", parameters, ["Tensor"] * len(self.outputs)).split("\n"),
-            *indented(self.forward.lines, 1),
+            *indented([*(demanded(self.slots) if self.stands_in else []), *self.forward.lines], 1),
             f"    return {', '.join(self.outputs)}",
         ]
 
