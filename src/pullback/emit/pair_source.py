@@ -52,9 +52,8 @@ def pair_source(derived: Derived, forward: str, backward: str, slots: Sequence[S
     real = next(spelt.name(tensor.name) for tensor in inputs if not tensor.is_integer)
     hidden = sorted({*first.hidden, *last.hidden})
     tail = ",)" if len(cached) == 1 else ")"
-    annotation = NUMPY.real
     body = [
-        *head(forward, arguments(shown, hidden, NUMPY), [annotation, "tuple[Any, ...]"]).split("\n"),
+        *head(forward, arguments(shown, hidden, NUMPY), [NUMPY.real, "tuple[Any, ...]"]).split("\n"),
         *docstring(derived, shown),
         *indented([*demanded(shown), *_typed(first, f"{real}.dtype")], 1),
         f"    return {spelt.name(pair.output.name)}, ({', '.join([*cached, *hidden])}{tail}",
@@ -66,13 +65,20 @@ def pair_source(derived: Derived, forward: str, backward: str, slots: Sequence[S
         *indented(_typed(last, f"{grad}.dtype"), 1),
         f"    return {', '.join(spelt.name(tensor.name) for tensor in pair.results.values())}",
     ]
-    called = {name for each in (first, last) for name in each.speller.called()}
+    module = _module(body, (first, last))
+    names = tuple(slot.name for slot in shown)
+    return Source(module, backward, names, tuple(hidden), tuple(pair.results))
+
+
+def _module(body: Sequence[str], parts: Sequence[Part]) -> str:
+    """The imports, the helpers that the two functions call, and the functions."""
+    called = {name for each in parts for name in each.speller.called()}
     helpers = [text for name, text in NUMPY.speller.helpers_of_target.items() if name in called]
     text = [*helpers, "", *body]
     module = "\n".join([*NUMPY.header(text, ["from typing import Any"]), "", *text]) + "\n"
     while "\n\n\n\n" in module:
         module = module.replace("\n\n\n\n", "\n\n\n")
-    return Source(module, backward, tuple(slot.name for slot in shown), tuple(hidden), tuple(pair.results))
+    return module
 
 
 def _backward_head(name: str, grad: str, results: int) -> list[str]:
