@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pullback.derivation import Derived
 from pullback.emit.function_source import (
@@ -17,7 +17,7 @@ from pullback.emit.function_source import (
     slots_of,
     unpacked,
 )
-from pullback.emit.passes import passes
+from pullback.emit.passes import Passes, passes
 from pullback.emit.plain_source import Source, head
 from pullback.emit.sizes_source import size_sources
 from pullback.emit.target import NUMPY
@@ -34,18 +34,7 @@ def pair_source(derived: Derived, forward: str, backward: str, slots: Sequence[S
     names = {} if upstream is None else {upstream.name: grad}
     inputs = pair.derived.program.inputs
     first = part(pair.derived, pair.forward, inputs, NUMPY, like="dtype", names=names)
-    statements = pair.backward
-    if upstream is None:
-        statements = scaled(statements, {tensor.name for tensor in pair.results.values()}, grad)
-
-    def second(given: Sequence[Tensor]) -> Part:
-        above = [upstream] if upstream is not None else []
-        return part(pair.derived, statements, [*given, *above], NUMPY, like="dtype", names=names)
-
-    sources = size_sources(inputs)
-    showing = {sources[size].tensor for size in second(pair.saved).hidden if size in sources}
-    passed = [*pair.saved, *(tensor for tensor in inputs if tensor.name in showing)]
-    last = second(passed)
+    passed, last = _last(pair, grad, names)
     spelt = first.speller
     cached = [spelt.name(tensor.name) for tensor in passed]
     shown = slots_of(pair.derived, spelt, slots)
@@ -68,6 +57,23 @@ def pair_source(derived: Derived, forward: str, backward: str, slots: Sequence[S
     module = _module(body, (first, last))
     names = tuple(slot.name for slot in shown)
     return Source(module, backward, names, tuple(hidden), tuple(pair.results))
+
+
+def _last(pair: Passes, grad: str, names: Mapping[str, str]) -> tuple[list[Tensor], Part]:
+    """What goes into the cache, an input that shows a size included, and the body that reads it."""
+    upstream, inputs = pair.derived.upstream, pair.derived.program.inputs
+    statements = pair.backward
+    if upstream is None:
+        statements = scaled(statements, {tensor.name for tensor in pair.results.values()}, grad)
+
+    def body(given: Sequence[Tensor]) -> Part:
+        above = [upstream] if upstream is not None else []
+        return part(pair.derived, statements, [*given, *above], NUMPY, like="dtype", names=names)
+
+    sources = size_sources(inputs)
+    showing = {sources[size].tensor for size in body(pair.saved).hidden if size in sources}
+    passed = [*pair.saved, *(tensor for tensor in inputs if tensor.name in showing)]
+    return passed, body(passed)
 
 
 def _module(body: Sequence[str], parts: Sequence[Part]) -> str:
