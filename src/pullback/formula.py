@@ -335,7 +335,8 @@ def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement
             continue
         new = _Replace(name, trees[name]).visit(_copy(trees[user]))
         text = ast.unparse(ast.fix_missing_locations(polished(new, arrays))).replace("'", '"')
-        if len(user) + 3 + len(text) > LONGEST and len(result[name].text) > SHORT:
+        alone = result[user].text == name
+        if len(user) + 3 + len(text) > LONGEST and len(result[name].text) > SHORT and not alone:
             continue
         trees[user] = ast.parse(text, mode="eval").body
         old = result[user]

@@ -13,7 +13,6 @@ from typing import Final
 
 from pullback.expression import (
     MINUS_ONE,
-    Access,
     Element,
     Expr,
     Index,
@@ -115,17 +114,13 @@ def _solve(s: Site, which: int, j: tuple[Expr, ...]) -> Expr:
 def _cholesky(s: Site, _: int, kl: tuple[Expr, ...]) -> Expr:
     (i, j), (k, l) = s.at, kl
     (a, b) = s.bound(0, *kl)
-    half = add(bracket(">", a, j), mul(Num(Fraction(1, 2)), bracket("==", a, j)))
 
     def inverse(u: Expr, v: Expr) -> Expr:
         return Element("inv", (u, v), ((a, b),), (s.out(a, b),), ())
 
-    def one(u: Expr, v: Expr) -> Expr:
-        return total((a,), mul(s.out(i, a), half, inverse(a, u), inverse(j, v)))
-
-    # A matrix under a name may move without its mirror: the factor is that of (S + Sᵀ) / 2.
-    named = isinstance(s.element.bodies[0], Access)
-    return mul(Num(Fraction(1, 2)), add(one(k, l), one(l, k))) if named else one(k, l)
+    below = mul(bracket(">=", a, j), inverse(a, k), inverse(j, l))
+    above = mul(bracket(">", a, j), inverse(a, l), inverse(j, k))
+    return total((a,), mul(Num(Fraction(1, 2)), s.out(i, a), add(below, above)))
 
 
 _ROWS: Final = (
@@ -199,11 +194,11 @@ _ROWS: Final = (
     ),
     Operator(
         "cholesky",
-        "Σ_k L[i,k] L[j,k] = S[i,j], L lower triangular; S is symmetric",
+        "Σ_k L[i,k] L[j,k] = (S[i,j] + S[j,i]) / 2, L lower triangular",
         (2,),
         2,
         _cholesky,
-        "Σ_a L[i,a] * ((a > j) + (a == j) / 2) * inv(L)[a,k] * inv(L)[j,l]",
+        "Σ_a L[i,a] * ((a >= j) * inv(L)[a,k] * inv(L)[j,l] + (a > j) * inv(L)[a,l] * inv(L)[j,k]) / 2",
     ),
 )
 

@@ -46,7 +46,7 @@ from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.facts import masks_in, without_masks
-from pullback.rulebooks.inverses import solutions
+from pullback.rulebooks.inverses import Systems, solutions
 from pullback.rulebooks.normal import (
     Opaque,
     Term,
@@ -88,11 +88,9 @@ class Publisher:
         self.program = program
         self.raw = {definition.tensor.name: definition for definition in raw}
         self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
+        self.systems = Systems(program.definitions, raw)
         given = patterns([d for d in program.definitions if d.source])
         self.shelf = Shelf([*laws, *given, *solutions([*program.definitions, *raw])])
-        self.inverses = {
-            d.tensor.name for d in raw if isinstance(d.body, Element) and d.body.operator == "inv"
-        }
         self.masked = masks_in(program.definitions)
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
@@ -108,6 +106,8 @@ class Publisher:
     def publish(self, definition: Definition) -> Definition:
         """The definition in its best form; the steps that lead there are kept in `steps`."""
         name = definition.tensor.name
+        body = self.systems.renewed(definition.body)
+        definition = self.raw[name] = Definition(definition.tensor, definition.indices, body)
         if isinstance(definition.body, Element):
             self.known[name] = definition
             return definition
@@ -123,7 +123,10 @@ class Publisher:
             if after is not before:
                 steps.append(Step(rule, Equation(left, before), Equation(left, after), note))
                 before = after
-        published = Definition(definition.tensor, definition.indices, best.body)
+        published = self.systems.published(Definition(definition.tensor, definition.indices, best.body))
+        if self.systems.inverses & names_of(best.body):
+            self.shelf.add(patterns([published]))  # an adjoint system is solved once
+            self.systems.adjoints.add(name)
         self.steps[name] = steps
         self.known[name] = published
         return published
@@ -140,7 +143,7 @@ class Publisher:
         linked = [
             t.name for t in tensors(definition.body) if t.name not in light and self._is_linked(t, definition)
         ]
-        self._considered = {*light, *heavy, *linked, *self.inverses}
+        self._considered = {*light, *heavy, *linked, *self.systems.inverses, *self.systems.adjoints}
         choices = [light, *([n for n in light if n != kept] for kept in light), []]
         choices += [[*light, name] for name in heavy]
         choices += [[*light, *linked], linked] if linked else []
@@ -273,7 +276,10 @@ class Publisher:
     def _reused(self, term: Term, opaque: Opaque) -> list[Term]:
         """The term with what is known read instead of computed again, and the deltas that leaves collapsed."""
         new = reused(self._unmasked(term), self.shelf)
-        return [new] if new is term else collapsed(new, opaque)
+        if new.powers == term.powers:
+            return [term]
+        # What collapses may meet what is known again; each time there are fewer factors.
+        return [part for left in collapsed(new, opaque) for part in self._reused(left, opaque)]
 
     def _unmasked(self, term: Term) -> Term:
         return replaced(term, powers=without_masks(term.powers, self.masked)) if self.masked else term

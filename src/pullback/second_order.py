@@ -108,7 +108,7 @@ class Differential:
         Both are flattened row by row, as `reshape` does. None where the result is no Kronecker product.
         """
         (result, *_) = self._unchecked.results
-        made = next(d for d in self.forwarded.derived.backward if d.tensor is result.tensor)
+        made = next(d for d in self.forwarded.derived.backward if d.tensor.name == result.tensor.name)
         return kronecker(made, result.outputs)
 
     def __str__(self) -> str:

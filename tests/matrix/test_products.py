@@ -22,6 +22,8 @@ PRODUCTS = [
     ("C.T @ B.T @ A.T", "C.T @ B.T @ A.T"),
     ("C.T @ (B.T @ A.T)", "(A @ B @ C).T"),
     ("B.T @ A.T", "B.T @ A.T"),
+    ("2 * sum(diag(A))", "2 * trace(A)"),
+    ("sum(diag(A), axis=0)", "sum(diag(A), axis=0)"),
     ("D.T + D", "D + D.T"),
     ("D.T + C", "D.T + C"),
     ("C.T @ B @ A.T", "C.T @ B @ A.T"),

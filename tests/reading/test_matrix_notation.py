@@ -35,7 +35,7 @@ READINGS: list[tuple[str, dict[str, str], list[str]]] = [
     (
         "Y = inv(X + A).T",
         {"X": "N N", "A": "N N"},
-        ["V[n,i] ?= inv<j,k: (X[j,k] + A[j,k])>[n,i]", "Y[n,i] = V[i,n]"],
+        ["Z[n,i] ?= (X[n,i] + A[n,i])", "V[n,i] ?= inv<j,k: Z[j,k]>[n,i]", "Y[n,i] = V[i,n]"],
     ),
     (
         "Y = inv(A) @ B @ inv(A)",

@@ -6,7 +6,7 @@ import pytest
 
 from pullback.api import derive
 
-SHAPES = {"A": "N N", "B": "N N", "C": "M M", "X": "M N", "Z": "N N", "c": "", "y": "N"}
+SHAPES = {"A": "N N", "B": "N N", "C": "M M", "X": "M N", "Z": "N N", "c": "", "m": "M", "S": "N N", "y": "N"}
 
 FORMULAS = [
     # Square factors: each is invertible where their product is.
@@ -27,12 +27,28 @@ FORMULAS = [
     ("f = logdet(eye(M) + X @ X.T)", {}, "X", "dX = 2 * solve(eye(M) + X @ X.T, X)"),
     # A solution is read instead of the inverse times the right side.
     ("f = y @ solve(A, y)", {"A": "symmetric"}, "A", "z = solve(A, y); dA = -outer(z, z)"),
+    # An adjoint system is solved once.
+    (
+        "w = solve(X.T @ X + c * eye(N), X.T @ m)",
+        {"c": "positive"},
+        "X",
+        "dz = solve(X.T @ X + c * eye(N), dw); dX = outer(m - X @ w, dz) - outer(X @ dz, w)",
+    ),
+    # The Cholesky factor: its gradient is symmetric, for any argument, and its determinant is that of the matrix.
+    (
+        "L = cholesky(S)",
+        {"S": "spd"},
+        "S",
+        "Inv = inv(L); dS = Inv.T @ (tril(L.T @ dL) + triu(dL.T @ L, 1)) @ Inv / 2",
+    ),
+    ("L = cholesky(S)\nf = 2 * sum(log(diag(L)))", {"S": "spd"}, "S", "dS = inv(S)"),
+    ("f = logdet(cholesky(X.T @ X))", {}, "X", "dX = X @ inv(X.T @ X)"),
     # What the forward pass has computed meets inside a product: V @ A.T is Y.
     (
         "Y = inv(X.T @ X) @ X.T",
         {},
         "X",
-        "V = inv(X.T @ X); dS = -(V @ dY @ Y.T); dX = dY.T @ V + X @ (dS + dS.T)",
+        "V = inv(X.T @ X); dU = -(V @ dY @ Y.T); dX = dY.T @ V + X @ (dU + dU.T)",
     ),
 ]
 

@@ -59,6 +59,8 @@ FORMULAS = [
         "K",
         "z = solve(K, y); dK = 0.5 * (outer(z, z) - inv(K))",
     ),
+    # A quadratic form in an inverse is symmetric, although a system is solved.
+    ("Q = W.T @ solve(K, W)\nf = logdet(Q)", {"K": "spd"}, "W", "dW = 2 * solve(K, W) @ inv(Q)"),
     ("L = y @ solve(K, y)", {"K": "spd"}, "y", "dy = 2 * solve(K, y)"),
     (
         "H = eye(M) - ones([M, M]) / M\nf = trace(Z @ Z.T @ H @ C @ H)",

@@ -22,6 +22,14 @@ class _Neat(ast.NodeTransformer):
     def __init__(self, arrays: Mapping[str, int]) -> None:
         self.arrays = arrays
 
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """sum(diag(A)) = trace(A)"""
+        self.generic_visit(node)
+        match node:
+            case ast.Call(ast.Name("sum"), [ast.Call(ast.Name("diag"), [matrix])], []):
+                return function("trace", matrix)
+        return node
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         """Products from the outside in: a chain is looked at as a whole."""
         if isinstance(node.op, ast.MatMult):

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final
 
 from pullback.errors import LimitProblem, NameProblem, Place, PullbackError, nearest
-from pullback.expression import Definition, Element, Expr, Index, Num, Size, Tensor, free, num
+from pullback.expression import Access, Definition, Element, Expr, Index, Num, Size, Tensor, free, num
 from pullback.functions import FUNCTIONS
 from pullback.limits import MAX_RANK, demand
 from pullback.operators import OPERATORS
@@ -151,6 +151,13 @@ class Context:
     def plain(self, value: Value) -> Value:
         """The argument of something nonlinear: a contraction gets a name."""
         return self.introduce(value) if value.contracts or value.operator else value
+
+    def whole(self, value: Value) -> Value:
+        """The argument of an operator that reads it as a whole: anything but a tensor's own entries gets a name."""
+        at = tuple(Index(f"_{k}", size) for k, size in enumerate(value.shape))
+        entry = value.element(at) if not (value.contracts or value.operator) else None
+        own = isinstance(entry, Access) and set(entry.slots) == set(at)
+        return value if own else self.introduce(value)
 
 
 def bounded(e: Expr) -> Expr:

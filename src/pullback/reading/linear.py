@@ -106,7 +106,7 @@ def _matrix_operator(name: str, rank: int) -> Callable[[Arguments], Value]:
     """inv, cholesky (rank 2), det, logdet (rank 0); leading axes are a batch."""
 
     def build(arguments: Arguments) -> Value:
-        x = arguments.context.plain(arguments.tensor("x"))
+        x = arguments.context.whole(arguments.tensor("x"))
         _square(arguments, x)
 
         def element(at: At) -> Expr:
@@ -120,8 +120,8 @@ def _matrix_operator(name: str, rank: int) -> Callable[[Arguments], Value]:
 
 
 def _solve(arguments: Arguments) -> Value:
-    a = arguments.context.plain(arguments.tensor("a"))
-    b = arguments.context.plain(arguments.tensor("b"))
+    a = arguments.context.whole(arguments.tensor("a"))
+    b = arguments.context.whole(arguments.tensor("b"))
     _square(arguments, a, batch=False)
     if b.rank not in (1, 2):
         raise arguments.shape_problem("the right side is a vector or a matrix")

@@ -9,6 +9,7 @@ from itertools import permutations
 
 from pullback.affine import same
 from pullback.expression import (
+    ONE,
     Access,
     Add,
     Expr,
@@ -156,7 +157,7 @@ def merged(parts: Sequence[Part]) -> list[Part]:
                     break
             if changed:
                 break
-    return result
+    return [part for part in result if part.coefficient]
 
 
 def _merge(a: Part, b: Part) -> Part | None:
@@ -174,12 +175,20 @@ def _merge(a: Part, b: Part) -> Part | None:
     if best is None:
         return None
     shared, only_a, only_b = best
+    if not only_a and not only_b:  # the same sum, seen only now
+        return Part(a.coefficient + b.coefficient, a.powers)
     ratio = b.coefficient / a.coefficient
     outside = {index for factor in shared for index in free(factor)}
     own = [index for index in left.indices if index not in outside]  # which the shared factors do not read
-    inner = add(total(own, mul(*only_a)), mul(Num(ratio), total(own, mul(*only_b))))
+    inner = add(_summed(own, only_a), mul(Num(ratio), _summed(own, only_b)))
     kept = [index for index in left.indices if index in outside]
     return Part(a.coefficient, {**rest_a, total(kept, mul(*shared, inner)): Fraction(1)})
+
+
+def _summed(indices: Sequence[Index], factors: Sequence[Expr]) -> Expr:
+    """Σ over the indices of a product, factors without them outside."""
+    outside = [factor for factor in factors if free(factor).isdisjoint(indices)]
+    return mul(*outside, total(indices, mul(ONE, *(f for f in factors if f not in outside))))
 
 
 def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[Expr]] | None:
@@ -198,10 +207,15 @@ def _best_overlap(left: Sum, right: Sum) -> tuple[list[Expr], list[Expr], list[E
                 mine.remove(factor)
                 other.remove(factor)
                 shared.append(factor)
-        if shared and mine and other and _labels(mine) == _labels(other):
-            if best is None or len(shared) > len(best[0]):
+        if shared and _labels(mine) == _labels(other):
+            if best is None or _rank(left, shared) > _rank(left, best[0]):
                 best = (shared, mine, other)
     return best
+
+
+def _rank(e: Sum, shared: Sequence[Expr]) -> tuple[int, int]:
+    """Most factors shared; among these, most indices that the others can be summed over by themselves."""
+    return len(shared), len(set(e.indices) - _labels(shared))
 
 
 def _ordered(factor: Expr) -> Expr:

@@ -1,4 +1,4 @@
-"""The laws that hold because of what is declared about an input: masks and zero diagonals."""
+"""The laws that hold because of what is known of a tensor: masks, zero diagonals, triangles."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from pullback.affine import same
 from pullback.expression import (
+    MIRRORED,
     ZERO,
     Access,
     Bracket,
@@ -17,6 +18,8 @@ from pullback.expression import (
     Num,
     Pow,
     Tensor,
+    bracket,
+    mul,
     substitute,
 )
 from pullback.rewriting import Rule
@@ -41,6 +44,36 @@ def zero_diagonal(e: Expr) -> tuple[Expr, str] | None:
                 if isinstance(factor, Access) and "zero_diagonal" in factor.tensor.facts:
                     if set(factor.slots) in met:
                         return ZERO, f"the diagonal of {factor.tensor} is zero"
+    return None
+
+
+def lower_triangle(e: Expr) -> tuple[Expr, str] | None:
+    """L[i,j] [j > i] = 0 and L[i,j] [j >= i] = L[i,i] [i = j], where L is lower triangular"""
+    if not isinstance(e, Mul):
+        return None
+    for factor in e.factors:
+        if isinstance(factor, Access) and "lower_triangular" in factor.tensor.facts:
+            row, column = factor.slots
+            for other in e.factors:
+                relation = _compared(other, column, row)
+                if relation == ">":
+                    return ZERO, f"{factor.tensor} is lower triangular"
+                if relation == ">=":
+                    rest = [f for f in e.factors if f not in (factor, other)]
+                    diagonal = Access(factor.tensor, (row, row))
+                    return mul(
+                        diagonal, bracket("==", row, column), *rest
+                    ), f"{factor.tensor} is lower triangular"
+    return None
+
+
+def _compared(e: Expr, left: Expr, right: Expr) -> str | None:
+    """The relation that a bracket states between two expressions."""
+    match e:
+        case Bracket(relation, a, b) if a is left and b is right:
+            return relation
+        case Bracket(relation, a, b) if a is right and b is left:
+            return MIRRORED[relation]
     return None
 
 
@@ -70,4 +103,8 @@ def without_masks(powers: Mapping[Expr, Fraction], masks: Masks) -> dict[Expr, F
     return kept
 
 
-FACTS = (Rule("mask", mask_power), Rule("zero diagonal", zero_diagonal))
+FACTS = (
+    Rule("mask", mask_power),
+    Rule("zero diagonal", zero_diagonal),
+    Rule("lower triangle", lower_triangle),
+)

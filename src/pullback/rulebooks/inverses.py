@@ -16,11 +16,20 @@ from pullback.expression import (
     Tensor,
     bracket,
     free,
+    is_symmetric,
     substitute,
 )
 from pullback.rulebooks.algebra import OperatorReader
 from pullback.rulebooks.normal import Powers, Term, TooManyTerms, expand
 from pullback.rulebooks.reuse import Pattern
+from pullback.rulebooks.symmetry import (
+    inverses_in,
+    mirrors,
+    renewed_in,
+    solves_in,
+    through_inverses,
+    with_fact,
+)
 
 MOST_FACTORS = 6  # of a product whose inverse is taken apart
 
@@ -49,11 +58,53 @@ def inverse_laws(definitions: Sequence[Definition], reader: OperatorReader) -> l
         if len(definition.indices) != 2:
             continue
         count = len(reader.made)
+        found += _of_factor(definition, known, reader)
         for number, scalars, chain in _chains(definition, known):
             found += _identities(_link_of(definition), number, scalars, chain)
             found += _rotations(_link_of(definition), number, scalars, chain, reader)
         inverses += reader.made[count:]
     return sorted(found, key=lambda pattern: -len(pattern.term.powers))
+
+
+def _of_factor(
+    definition: Definition, known: Mapping[Tensor, Definition], read: OperatorReader
+) -> Iterator[Pattern]:
+    """inv(L).T inv(L) = inv(S), where L is the Cholesky factor of S"""
+    e = definition.body
+    assert isinstance(e, Element)
+    factor = e.bodies[0]
+    made = known[factor.tensor].body if isinstance(factor, Access) and factor.tensor in known else None
+    if not (isinstance(made, Element) and made.operator == "cholesky" and isinstance(made.bodies[0], Access)):
+        return
+    inverse = _link_of(definition)
+    i, j, k = (Index(f"u{n}_", inverse.row.extent) for n in range(3))
+    term = Term(Fraction(1), {inverse.at(k, i): Fraction(1), inverse.at(k, j): Fraction(1)}, (k,))
+    yield Pattern(read(Element("inv", (i, j), made.binders, made.bodies, ())), (i, j), term)
+
+
+class Systems:
+    """The inverses and solutions that a program and its gradients hold, and what they show to be symmetric."""
+
+    def __init__(self, forward: Sequence[Definition], backward: Sequence[Definition]) -> None:
+        self.inverses = {
+            d.tensor.name for d in backward if isinstance(d.body, Element) and d.body.operator == "inv"
+        }
+        self.adjoints: set[str] = set()  # gradients that are products with one of these inverses
+        self._solves = solves_in([*forward, *backward])
+        self._inverse_of = inverses_in([*forward, *backward])
+        self._renewed: dict[Tensor, Tensor] = {}
+
+    def renewed(self, e: Expr) -> Expr:
+        """The expression, with what has been seen to be symmetric said so."""
+        return renewed_in(e, self._renewed)
+
+    def published(self, made: Definition) -> Definition:
+        """The definition, with the symmetry that its published form shows."""
+        tensor = made.tensor
+        if tensor.rank == 2 and not is_symmetric(tensor):
+            if mirrors(made.indices, through_inverses(made.body, self._solves, self._inverse_of)):
+                self._renewed[tensor] = with_fact(tensor, "symmetric")
+        return Definition(self._renewed.get(tensor, tensor), made.indices, made.body)
 
 
 def solutions(definitions: Sequence[Definition]) -> list[Pattern]:

@@ -208,7 +208,9 @@ def collapsed(term: Term, opaque: Opaque) -> list[Term]:
     """The term with every delta in it collapsed."""
     e = term.expression()
     done = tidy(settled(e))
-    return [term] if done is e else expand(done, opaque)
+    if done is e:
+        return [term]
+    return expand(tidy(settled(done)), opaque)  # what is known of a tensor may leave a delta
 
 
 # ---- sums inside a term -------------------------------------------------------------------------

@@ -83,10 +83,24 @@ def unifications(pattern: Expr, target: Expr, variables: Sequence[Index], bound:
     below, other = children(pattern), children(target)
     if type(pattern) is not type(target) or not below or len(below) != len(other):
         return
-    if isinstance(pattern, Sum) or rebuild(pattern, other) is not target:
+    if isinstance(pattern, Sum) and isinstance(target, Sum):
+        yield from _under_sums(pattern, target, variables, bound)
+        return
+    if rebuild(pattern, other) is not target:
         return
     for order in (other, other[::-1]) if mirrored else (other,):
         yield from _together(list(zip(below, order, strict=True)), variables, bound)
+
+
+def _under_sums(pattern: Sum, target: Sum, variables: Sequence[Index], bound: Match) -> Iterator[Match]:
+    """Unifications of what two sums add up, their indices taken in the order in which they stand."""
+    if len(pattern.indices) != len(target.indices):
+        return
+    inner = substitute(pattern.body, dict(zip(pattern.indices, target.indices, strict=True)))
+    for found in unifications(inner, target.body, variables, bound):
+        # What a variable stands for may not depend on an index that only the sum knows.
+        if all(free(value).isdisjoint(target.indices) for value in found.values()):
+            yield found
 
 
 def _together(pairs: list[tuple[Expr, Expr]], variables: Sequence[Index], bound: Match) -> Iterator[Match]:
@@ -182,10 +196,16 @@ class Shelf:
 
     def __init__(self, known: Sequence[Pattern]) -> None:
         self._by_tensor: dict[str, list[tuple[int, Pattern, frozenset[str]]]] = {}
-        for rank, pattern in enumerate(known):
+        self._count = 0
+        self.add(known)
+
+    def add(self, known: Sequence[Pattern]) -> None:
+        """More patterns, which are tried after those that are there."""
+        for pattern in known:
+            self._count += 1
             read = frozenset(t.name for base in pattern.term.powers for t in tensors(base))
             for name in sorted(read)[:1]:
-                self._by_tensor.setdefault(name, []).append((rank, pattern, read))
+                self._by_tensor.setdefault(name, []).append((self._count, pattern, read))
 
     def near(self, names: frozenset[str]) -> list[Pattern]:
         """The patterns that read nothing but the named tensors, those with the most factors first."""

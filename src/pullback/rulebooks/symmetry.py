@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace as changed
 
 from pullback.affine import same
@@ -14,14 +14,18 @@ from pullback.expression import (
     Expr,
     Index,
     Tensor,
+    add,
     bracket,
     free,
     is_symmetric,
+    mul,
     replace,
     substitute,
+    total,
 )
 from pullback.program import Program
 from pullback.rulebooks.algebra import key
+from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.normal import Term, TooManyTerms, expand
 from pullback.rulebooks.reuse import unifications
 
@@ -29,15 +33,60 @@ from pullback.rulebooks.reuse import unifications
 def with_symmetry(program: Program) -> Program:
     """The program with the fact "symmetric" on every defined matrix whose entry is that of the mirrored place."""
     renewed: dict[Tensor, Tensor] = {}
-    definitions = []
+    definitions: list[Definition] = []
     for definition in program.definitions:
-        body = _renewed(definition.body, renewed)
+        body = renewed_in(definition.body, renewed)
+        body = body if definition.source else settled(body)
         tensor = definition.tensor
-        if not is_symmetric(tensor) and mirrors(definition.indices, body):
+        if not is_symmetric(tensor) and mirrors(
+            definition.indices, through_inverses(body, solves_in(definitions), {})
+        ):
             renewed[tensor] = with_fact(tensor, "symmetric")
+        if isinstance(body, Element) and body.operator == "cholesky":
+            renewed[tensor] = with_fact(tensor, "lower_triangular")
         new = renewed.get(tensor, tensor)
         definitions.append(Definition(new, definition.indices, body, definition.source, definition.place))
-    return changed(program, definitions=tuple(definitions)) if renewed else program
+    return changed(program, definitions=tuple(definitions))
+
+
+def through_inverses(e: Expr, solves: Mapping[Tensor, Definition], inverses: Mapping[Tensor, Tensor]) -> Expr:
+    """solve(S, B)[i,j] = Σ_k inv(S)[i,k] B[k,j], for symmetric matrices S by name.
+
+    `inverses` says by which tensor the inverse of a matrix goes; without one it gets a name of its own.
+    """
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Access) or node.tensor not in solves:
+            return None
+        made = solves[node.tensor]
+        system = made.body
+        if not isinstance(system, Element) or not isinstance(system.bodies[0], Access):
+            return None
+        matrix = system.bodies[0].tensor
+        if not is_symmetric(matrix):
+            return None
+        own = Tensor(f"inv({matrix.name})", matrix.shape, None, frozenset(("symmetric",)))
+        place = dict(zip(made.indices, node.slots, strict=True))
+        row, *columns = (substitute(at, place) for at in system.at)
+        k = Index(f"{made.tensor.name}_", matrix.shape[0])
+        right = substitute(system.bodies[1], dict(zip(system.binders[1], (k, *columns), strict=True)))
+        return total((k,), mul(Access(inverses.get(matrix, own), (row, k)), right))
+
+    return replace(e, change) if solves else e
+
+
+def solves_in(definitions: Iterable[Definition]) -> dict[Tensor, Definition]:
+    """The definitions that are the solution of a system."""
+    return {d.tensor: d for d in definitions if isinstance(d.body, Element) and d.body.operator == "solve"}
+
+
+def inverses_in(definitions: Iterable[Definition]) -> dict[Tensor, Tensor]:
+    """For matrices that have a name, the tensor that holds the inverse."""
+    return {
+        d.body.bodies[0].tensor: d.tensor
+        for d in definitions
+        if isinstance(d.body, Element) and d.body.operator == "inv" and isinstance(d.body.bodies[0], Access)
+    }
 
 
 def with_fact(tensor: Tensor, fact: str) -> Tensor:
@@ -45,7 +94,9 @@ def with_fact(tensor: Tensor, fact: str) -> Tensor:
     return Tensor(tensor.name, tensor.shape, tensor.values, tensor.facts | {fact})
 
 
-def _renewed(e: Expr, renewed: dict[Tensor, Tensor]) -> Expr:
+def renewed_in(e: Expr, renewed: Mapping[Tensor, Tensor]) -> Expr:
+    """The expression with tensors of which more is known now in the place of the same ones before."""
+
     def change(node: Expr) -> Expr | None:
         if isinstance(node, Access) and node.tensor in renewed:
             return Access(renewed[node.tensor], node.slots)
@@ -67,8 +118,17 @@ def mirrors(indices: tuple[Index, ...], body: Expr) -> bool:
     i, j = indices
     if not {i, j} <= free(body):
         return False
+    body = settled(replace(body, _without_equality))
     other = substitute(body, {i: j, j: i})
     return key(body) == key(other) or _same_terms(body, other)
+
+
+def _without_equality(e: Expr) -> Expr | None:
+    """[a >= b] = [a > b] + [a = b], for indices"""
+    match e:
+        case Bracket(">=" | "<=" as relation, Index() as a, Index() as b):
+            return add(bracket(relation[0], a, b), bracket("==", a, b))
+    return None
 
 
 def _same_terms(a: Expr, b: Expr) -> bool:
