@@ -159,11 +159,11 @@ def demanded(slots: Sequence[Slot]) -> list[str]:
 
 
 def unpacked(names: Sequence[str], wanted: Collection[str], value: str) -> list[str]:
-    """`X, _, W = value`: the names that are wanted; nothing where none is."""
+    """`X, _, W = value`, `(X,) = value`: the names that are wanted; nothing where none is."""
     if not any(name in wanted for name in names):
         return []
     shown = [name if name in wanted else "_" for name in names]
-    return [f"{', '.join(shown)}{',' if len(shown) == 1 else ''} = {value}"]
+    return [f"({shown[0]},) = {value}" if len(shown) == 1 else f"{', '.join(shown)} = {value}"]
 
 
 def indented(lines: Sequence[str], depth: int) -> list[str]:

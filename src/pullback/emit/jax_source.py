@@ -141,7 +141,7 @@ class _Writer:
             gradients.get(slot.tensor.name, "None") if slot.tensor is not None else "None"
             for slot in self.slots
         ]
-        shown = ", ".join(returned) + ("," if len(returned) == 1 else "")
+        shown = ", ".join(returned) if len(returned) > 1 else f"({returned[0]},)"
         return [
             *head(f"{self.name}_bwd", parameters, ["tuple[Array | None, ...]"]).split("\n"),
             '    """The gradient of each argument."""',

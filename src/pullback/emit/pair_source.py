@@ -55,8 +55,8 @@ def pair_source(derived: Derived, forward: str, backward: str, slots: Sequence[S
         f"    return {', '.join(spelt.name(tensor.name) for tensor in pair.results.values())}",
     ]
     module = _module(body, (first, last))
-    names = tuple(slot.name for slot in shown)
-    return Source(module, backward, names, tuple(hidden), tuple(pair.results))
+    parameters = tuple(slot.name for slot in shown)
+    return Source(module, backward, parameters, tuple(hidden), tuple(pair.results))
 
 
 def _last(pair: Passes, grad: str, names: Mapping[str, str]) -> tuple[list[Tensor], Part]:
