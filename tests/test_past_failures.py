@@ -60,6 +60,11 @@ PROGRAMS: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("inverses in a batch", "Y = inv(A)", {"shapes": {"A": "B N N"}}),
     ("determinants in a batch", "L = sum(logdet(A) + det(A))", {"shapes": {"A": "B N N"}}),
+    (
+        "a sum of many terms overflowed the stack on its way to matrix form",
+        "y = " + "+".join(["x"] * 900),
+        {"shapes": {"x": "N"}},
+    ),
 ]
 
 

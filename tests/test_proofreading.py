@@ -200,6 +200,22 @@ def test_a_program_and_a_file_on_the_command_line(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
+    ("program", "claim", "code"),
+    [
+        ("Y = X @ W", "dW = X^T dY", 0),
+        ("Y = X @ W", "∂L/∂W = Xᵀ dY", 0),
+        ("Y = XW", "∂L/∂W_ij = Σ_n X_ni dY_nj", 0),
+        ("Y = X W", "grad_X = grad_output W^T", 0),
+        ("Y = X @ W", "dL/dX = dY W", 1),
+        ("Y = X @ W", "dX = dY W^T)", 2),
+        ("Y = X @ W", "X.T @ dY", 2),
+    ],
+)
+def test_claims_in_any_spelling(program: str, claim: str, code: int) -> None:
+    assert main(["claim", program, claim, "--shapes", "X: N D, W: D M"]) == code
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "=", "= =", "∂", "∂L/∂", "Σ", "Y =", "= Y", "Y = = X", "[", "]", "Y = [", "(((", "$$", "```", "```\n=\n", "∈",

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
@@ -200,11 +201,28 @@ def run_claim(options: argparse.Namespace) -> Answer:
     elif len(options.claims) == 1 and os.path.isfile(options.claims[0]):
         verdict = proofreading.proofread(read_text(options.claims[0]), program, **given)
     else:
-        claims, kind = claims_of_kind(options)
-        verdict = claiming.claim(program, claims, **kind, **given)
+        verdict = _claimed(options, program, given)
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     shown = verdict.json() if options.format == "json" else verdict.explain()
     return Answer(f"{shown}\n", f"{ascii_text(shown)}\n", code)
+
+
+def _claimed(
+    options: argparse.Namespace, program: str, given: dict[str, Any]
+) -> claiming.Verdict | proofreading.Proofreading:
+    """Claims in the language; what is not, such as `∂L/∂W = Xᵀ dY`, is read as people write it."""
+    try:
+        claims, kind = claims_of_kind(options)
+        return claiming.claim(program, claims, **kind, **given)
+    except SyntaxProblem:
+        if options.jacobian or options.hessian or options.jvp or options.hvp:
+            raise
+        lines = "\n".join([*program.split(";"), *options.claims])
+        with suppress(PullbackError):
+            report = proofreading.proofread(f"```\n{lines}\n```", **given)
+            if not report.unreadable:
+                return report
+        raise
 
 
 def run_check(options: argparse.Namespace) -> Answer:

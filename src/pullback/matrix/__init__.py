@@ -48,7 +48,10 @@ def _length(text: str) -> int:
 
 
 def _text(value: ast.expr, arrays: Mapping[str, int]) -> str:
-    return ast.unparse(ast.fix_missing_locations(polished(value, arrays))).replace("'", '"')
+    try:
+        return ast.unparse(ast.fix_missing_locations(polished(value, arrays))).replace("'", '"')
+    except RecursionError:  # a sum of many hundred terms
+        raise NoMatrixForm from None
 
 
 def shape_line(line: MatrixLine, definition: Definition) -> ShapeLine:
