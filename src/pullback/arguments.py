@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pullback.errors import NameProblem, SyntaxProblem
+from pullback.reading import parse_shapes
 
 KINDS_OF_CLAIM: Final = {"d": ("gradient", '"dW = X.T @ dY"'), "t": ("tangent", '"tdx = (A + A.T) @ v"')}
 
@@ -71,3 +72,17 @@ def integer_tensors(text: str) -> dict[str, tuple[str, str]]:
             )
         found[name] = (shape.strip(), size.strip())
     return found
+
+
+def given_beside(options: argparse.Namespace) -> dict[str, Any]:
+    """What stands beside the program, as `derive` and `claim` take it."""
+    given: dict[str, Any] = {}
+    if options.shapes is not None:
+        given["shapes"] = parse_shapes(options.shapes)
+    if options.integers is not None:
+        given["integers"] = integer_tensors(options.integers)
+    if options.assume is not None:
+        given["assume"] = pairs(options.assume, "--assume", '"S: spd"')
+    if options.ranges is not None:
+        given["ranges"] = pairs(options.ranges, "--ranges", '"p: H-R+1"')
+    return given

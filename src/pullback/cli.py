@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
 from pullback.api import Derivation, derive
-from pullback.arguments import claims_of_kind, integer_tensors, pairs
+from pullback.arguments import claims_of_kind, given_beside, pairs
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.later import Later
 from pullback.limits import MAX_CHARACTERS, demand
-from pullback.reading import parse_shapes, parse_sizes
+from pullback.reading import parse_sizes
 from pullback.render.names import ascii_text
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _output_options(command: argparse.ArgumentParser) -> None:
 
 
 def run_derive(options: argparse.Namespace) -> Answer:
-    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **_given(options))
+    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **given_beside(options))
     sizes = checked_sizes(parse_sizes(options.sizes), derivation) if options.sizes is not None else None
     formulas = {name: formula.lines for name, formula in derivation.gradients.items()}
     derived, report = derivation.derived, derivation.report
@@ -190,7 +190,7 @@ def run_derive(options: argparse.Namespace) -> Answer:
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
-    program, given = read_text(options.program), _given(options)
+    program, given = read_text(options.program), given_beside(options)
     verdict: claiming.Verdict | proofreading.Proofreading | laws.Accumulation
     if options.law is not None:
         if options.batch is None or options.claims:
@@ -257,7 +257,7 @@ def _mended(options: argparse.Namespace, obj: Any, inputs: Any) -> tuple[str | N
 
 
 def run_emit(options: argparse.Namespace) -> Answer:
-    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **_given(options))
+    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **given_beside(options))
     if not options.test:
         shown = derivation.emit(options.target, name=options.name)
         return Answer(shown, ascii_text(shown))
@@ -321,20 +321,6 @@ def checked_sizes(sizes: Mapping[str, int], derivation: Derivation) -> dict[str,
             raise SyntaxProblem(f"size {name} is {value}, and a size here is at least 1", hint=f"{name}=2")
         demand(value, MAX_SIZE, f"size {name}", hint=f"{name}=2")
     return dict(sizes)
-
-
-def _given(options: argparse.Namespace) -> dict[str, Any]:
-    """What stands beside the program, as `derive` and `claim` take it."""
-    given: dict[str, Any] = {}
-    if options.shapes is not None:
-        given["shapes"] = parse_shapes(options.shapes)
-    if options.integers is not None:
-        given["integers"] = integer_tensors(options.integers)
-    if options.assume is not None:
-        given["assume"] = pairs(options.assume, "--assume", '"S: spd"')
-    if options.ranges is not None:
-        given["ranges"] = pairs(options.ranges, "--ranges", '"p: H-R+1"')
-    return given
 
 
 def _names(text: str | None) -> list[str] | None:
