@@ -242,3 +242,12 @@ def test_a_wrong_output_is_noticed() -> None:
 def test_commands_and_their_outputs_are_told_apart() -> None:
     text = "words\n```console\n$ pullback a\none\n$ pullback b\n```\n"
     assert [(c.line, c.shown) for c in commands(text, "p")] == [("pullback a", "one\n"), ("pullback b", "")]
+
+
+def test_the_workflow_for_ci_is_one() -> None:
+    yaml = pytest.importorskip("yaml")
+    (text,) = re.findall(
+        r"```yaml\n(.*?)```", (REPOSITORY / "docs" / "check.md").read_text("utf-8"), re.DOTALL
+    )
+    steps = yaml.safe_load(text)["jobs"]["backward"]["steps"]
+    assert [step["run"].split()[0] for step in steps if "run" in step] == ["pip", "pytest", "pullback"]

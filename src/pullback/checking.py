@@ -7,13 +7,14 @@ import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pullback.claiming import Verdict
 from pullback.errors import DomainProblem, SyntaxProblem
+from pullback.right_formula import right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import NumpyPair
@@ -71,7 +72,14 @@ def check(
     True
     """
     code, args, dtypes = _read(obj, inputs, wrt)
-    return CheckVerdict(judge_code(code, args, dtypes, shapes))
+    return CheckVerdict(_with_formulas(code, args, judge_code(code, args, dtypes, shapes)))
+
+
+def _with_formulas(code: Pass, args: list[Any], found: tuple[CodeVerdict, ...]) -> tuple[CodeVerdict, ...]:
+    """Wrong formulas with the right ones beside them, where the forward can be derived."""
+    wrong = [v.wrt for v in found if v.ok is False and v.kind in ("formula", "ties", "none")]
+    right = right_formulas(code, args, wrong) if wrong else {}
+    return tuple(replace(v, right=right.get(v.wrt, ())) for v in found)
 
 
 def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass, list[Any], dict[int, Any]]:

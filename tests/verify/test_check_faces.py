@@ -61,6 +61,31 @@ def test_a_witness_is_the_smallest_and_the_pasted_code_shows_it(capsys: pytest.C
     assert str(float(witness.claimed)).rstrip("0") in capsys.readouterr().out
 
 
+def mean_square(x: Any) -> Any:
+    return (x * x).mean()
+
+
+@pytest.mark.parametrize(
+    ("pair", "inputs", "mend", "right"),
+    [
+        ((forward, doubled), [X, W], "dw / 2", "dw = x.T @ dY"),
+        ((forward, lambda d, x, w: (-(d @ w.T), x.T @ d)), [X, W], "-dx", "dx = dY @ w.T"),
+        ((forward, lambda d, x, w: (d @ w.T, (x.T @ d).T)), [np.eye(3)[::-1] + 1, np.ones((3, 3))], "dw.T", "dw = x.T @ dY"),
+        ((mean_square, lambda d, x: 2 * d * x), [X[:, 0]], "dx / N", "dx = 2 / N * x"),
+        ((mean_square, lambda d, x: 2 * d * x / x.shape[0]), [X], "dx / D", "dx = 2 / (N * D) * x"),
+    ],
+)  # fmt: skip
+def test_a_wrong_formula_comes_with_the_right_one_and_a_mend(
+    pair: Any, inputs: list[Any], mend: str, right: str
+) -> None:
+    verdict = check(pair, inputs)
+    assert verdict.ok is False
+    wrong = next(v for v in verdict.verdicts if v.ok is False)  # type: ignore[attr-defined]
+    assert wrong.mend is not None
+    assert wrong.mend.after == mend
+    assert wrong.right[-1].replace(" ", "") == right.replace(" ", ""), wrong.right
+
+
 def test_the_verdict_as_data() -> None:
     data = json.loads(check((forward, doubled), [X, W]).json())
     assert data["ok"] is False

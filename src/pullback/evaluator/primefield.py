@@ -36,6 +36,9 @@ from pullback.limits import demand
 Thunk = Callable[[], "Residues"]
 
 
+LARGEST_CONSTANT: Final = (
+    1 << 4096
+)  # a longer one is residues alone: a loop would double its digits at each step
 DEEPEST: Final = 60  # operations whose exponent part has not been worked out yet
 
 
@@ -149,7 +152,7 @@ class PrimeField(Domain[Residues]):
         return Residues(
             np.array(fraction(x.numerator, x.denominator, P), dtype=np.int64),
             np.array(fraction(x.numerator, x.denominator, Q), dtype=np.int64),
-            constant=x,
+            constant=x if max(abs(x.numerator), x.denominator) < LARGEST_CONSTANT else None,
         )
 
     def integers(self, a: IntArray) -> Residues:

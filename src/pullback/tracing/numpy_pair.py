@@ -51,7 +51,7 @@ class NumpyPair(Pass):
 
     # ---- how the two fit together
 
-    def _split(self, result: Any, count: int) -> tuple[Any, bool, Any]:
+    def split(self, result: Any, count: int) -> tuple[Any, bool, Any]:
         """(out, has a cache, cache) of what the forward returned."""
         pair = isinstance(result, tuple) and len(result) == 2
         if not pair:
@@ -99,7 +99,7 @@ class NumpyPair(Pass):
         np.random.seed(0)
         try:
             with np.errstate(all="ignore"):
-                out, _, _ = self._split(self.forward(*copies), len(args))
+                out, _, _ = self.split(self.forward(*copies), len(args))
         except CODE_ERRORS as error:
             raise CodeProblem("forward", error) from error
         return _tuple(out)
@@ -110,7 +110,7 @@ class NumpyPair(Pass):
         np.random.seed(0)
         try:
             with np.errstate(all="ignore"):
-                out, cached, cache = self._split(self.forward(*copies), len(args))
+                out, cached, cache = self.split(self.forward(*copies), len(args))
         except CODE_ERRORS as error:
             raise CodeProblem("forward", error) from error
         faults += self._changed(args, copies, "forward")
@@ -166,7 +166,7 @@ class NumpyPair(Pass):
         np.random.seed(0)
         try:
             with inside(dual), np.errstate(all="ignore"):
-                out, cached, cache = self._split(forward(*[_copied(a) for a in args]), len(args))
+                out, cached, cache = self.split(forward(*[_copied(a) for a in args]), len(args))
             with inside(plain), np.errstate(all="ignore"):
                 outs = [numbers(o) for o in _tuple(out)]
                 gradient = _shaped(out, upstream([o.shape for o in outs]))
@@ -190,7 +190,7 @@ class NumpyPair(Pass):
         lines = ["import numpy as np"]
         lines += [f"{name} = {literal(a)}" for name, a in zip(self.names, args, strict=True)]
         called = f"{self.forward.__name__}({', '.join(self.names)})"
-        _, cached, _ = self._split(self.forward(*[_copied(a) for a in args]), len(args))
+        _, cached, _ = self.split(self.forward(*[_copied(a) for a in args]), len(args))
         douts = [literal(u) if u.shape else repr(float(u)) for u in upstream]
         dout = douts[0] if len(douts) == 1 else f"({', '.join(douts)})"
         if cached:

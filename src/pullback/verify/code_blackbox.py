@@ -96,6 +96,8 @@ def probe_everywhere(check: Check) -> None:
     rng = np.random.default_rng(8)
     for sizes in check.sizes:
         for kind in ("generic", "large", "tiny"):
+            if check.late and check.found.agreed:
+                return
             args = draw(check.made, sizes, kind, rng)
             try:
                 upstream = upstreams([np.shape(o) for o in check.code.outputs(args)], rng)

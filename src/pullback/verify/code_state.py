@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +16,7 @@ from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, Template
 from pullback.verify.witness import Witness
 
+MOST_SECONDS: Final = 60.0
 NOISE: Final = 1e-36  # absolute: what is left of terms that cancel to nothing
 DOMAIN_ERRORS: Final = (Unrepresentable, ZeroDivisionError, OverflowError, FloatingPointError)
 
@@ -35,8 +37,9 @@ class Findings:
     has_kinks: bool = False
 
     def note(self, position: int, text: str) -> None:
+        """Once each; of sizes that were left out, the first alone."""
         found = self.notes.setdefault(position, [])
-        if text not in found:
+        if text not in found and not (text.startswith("with ") and any(n.startswith("with ") for n in found)):
             found.append(text)
 
 
@@ -49,6 +52,12 @@ class Check:
     dtypes: Mapping[int, Any]
     found: Findings = field(default_factory=Findings)
     sizes: list[dict[str, int]] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def late(self) -> bool:
+        """Whether so much time has gone by that no further points are looked at."""
+        return time.monotonic() - self.started > MOST_SECONDS
 
     def name(self, position: int) -> str:
         return self.code.names[position]

@@ -92,7 +92,7 @@ def compare_ties(check: Check) -> None:
         if not small(check.made, sizes):
             continue
         for kind in kinds:
-            if not check.open:
+            if not check.open or check.late:
                 return
             _at_tie(check, sizes, draw(check.made, sizes, kind, rng, thresholds))
 

@@ -37,6 +37,8 @@ def explained(verdict: CodeVerdict) -> str:
     if verdict.witness is not None:
         spoken = [f"  {line}" for line in witness_lines(f"d{verdict.wrt}", verdict.witness)]
         lines += [line.replace("the claim gives", "the backward gives") for line in spoken]
+    if verdict.mend is not None:
+        lines.append(f"  mend:  {verdict.mend}")
     if verdict.paste and verdict.ok is False:
         lines += ["  to see it:", *(f"    {line}" for line in verdict.paste.splitlines())]
     if verdict.checked and verdict.ok is not False:

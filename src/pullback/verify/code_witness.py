@@ -11,6 +11,7 @@ import numpy as np
 from pullback.tracing.numbers import Untraceable
 from pullback.tracing.passes import CodeProblem, FloatRun
 from pullback.verify.code_compare import ROUNDING, upstreams
+from pullback.verify.code_mend import mended
 from pullback.verify.code_state import Check, at_point, distance, pasted
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, draw, ordered, small
@@ -38,7 +39,9 @@ def show(check: Check, index: int, position: int) -> None:
         del check.found.wrong[position]
         raise Untraceable("a difference of the traced code was not confirmed by the code itself")
     right_at = _only_at(check, index, sizes)
-    check.found.wrong[position] = replace(fallback, reason=fallback.reason + right_at)
+    check.found.wrong[position] = replace(
+        fallback, reason=fallback.reason + right_at, mend=mended(check, index)
+    )
 
 
 def _small_points(check: Check) -> Any:

@@ -17,7 +17,7 @@ LARGEST: Final = 200  # of a matrix whose eigenvalues are looked at
 MATRICES: Final = ("definite", "symmetric", "lower", "upper")
 CLOSE: Final = 1e-6
 MAGNITUDES: Final = {"large": 16.0, "tiny": 1 / 64}
-FIXED: Final = ("infinite", "one-hot", "one-hot channels", "signs", "marks", "lower marks", "ascending")
+FIXED: Final = ("infinite", "one-hot", "one-hot channels", "signs", "marks", "lower marks")
 
 
 # ---- what the example is like ------------------------------------------------------------------

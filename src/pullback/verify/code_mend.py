@@ -1,0 +1,162 @@
+"""What one change to a gradient that code returns would make it right: a factor, a sign, a transpose, an order.
+
+The gradients of the code and the true ones are compared at several sizes; a change is said if it holds at all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+
+from pullback.tracing.numbers import Untraceable
+from pullback.verify.code_state import Check, at_point
+from pullback.verify.mend import Edit
+from pullback.verify.points import draw, ordered, small
+
+POINTS: Final = 5
+CLOSE: Final = 1e-12
+LARGEST: Final = 20_000  # denominator of a constant factor that is named
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One gradient at one point: as the code gives it, and as it should be."""
+
+    sizes: Mapping[str, int]
+    claimed: Any
+    true: Any
+
+
+def mended(check: Check, index: int) -> Edit | None:
+    """The change that makes the gradient of `wrt[index]` right, if there is one of these kinds."""
+    samples = _samples(check, index)
+    if len(samples) < 2 or all(_equal(s.claimed, s.true) for s in samples):
+        return None
+    name = f"d{check.name(check.code.wrt[index])}"
+    for spelt, words, change in _changes(name, samples):
+        if all(_equal(change(s), s.true) for s in samples):
+            return Edit(name, spelt, words, spelt)
+    return None
+
+
+def _samples(check: Check, index: int) -> list[Sample]:
+    """Points at sizes that differ, where the gradient has a value and is not zero."""
+    rng = np.random.default_rng(11)
+    found: list[Sample] = []
+    sizes = [s for s in ordered(check.made, check.sizes) if small(check.made, s)]
+    wide = [s for s in sizes if all(n > 1 for n in s.values())] or sizes
+    for at in wide[:POINTS]:
+        for kind in ("counting", "generic"):
+            try:
+                point = at_point(check, draw(check.made, at, kind, rng), 7)
+            except Untraceable:
+                return []
+            if point is None or point.ties or point.claimed[index] is None:
+                continue
+            claimed, true = _floats(point.claimed[index]), _floats(point.true[index])
+            if claimed.shape == true.shape and np.isfinite(true).all() and np.abs(true).max(initial=0) > 0:
+                found.append(Sample(at, claimed, true))
+                break
+    return found
+
+
+def _floats(x: Any) -> Any:
+    return np.array([float(v) for v in x.flat]).reshape(x.shape)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=CLOSE, atol=CLOSE * np.abs(b).max(initial=0)))
+
+
+def _changes(name: str, samples: Sequence[Sample]) -> Iterator[tuple[str, str, Callable[[Sample], Any]]]:
+    """How the change is spelt, in words, and what it does."""
+    yield from _factors(name, samples)
+    rank = samples[0].true.ndim
+    if rank >= 2:
+        spelt = f"{name}.T" if rank == 2 else f"{name}.mT"
+        yield spelt, "transposed", lambda s: np.swapaxes(s.claimed, -1, -2)
+    for axis in range(rank):
+        index = ", ".join("::-1" if k == axis else ":" for k in range(rank))
+        yield f"{name}[{index}]", f"axis {axis} in the other order", _flipped(axis)
+
+
+def _factors(name: str, samples: Sequence[Sample]) -> Iterator[tuple[str, str, Callable[[Sample], Any]]]:
+    ratios = [_ratio(s) for s in samples]
+    if any(r is None for r in ratios):
+        return
+    known = [r for r in ratios if r is not None]
+    for value, over, words in _expressions(samples):
+        constant = [r / value(s.sizes) for r, s in zip(known, samples, strict=True)]
+        if not np.allclose(constant, constant[0], rtol=1e-11):
+            continue
+        number = Fraction(constant[0]).limit_denominator(LARGEST)
+        near = abs(float(number) - constant[0]) <= 1e-11 * abs(constant[0])
+        if number and near:
+            spelt, said = _spelt(name, number, over, words)
+            yield spelt, said, _scaled(number, value)
+            return
+
+
+def _ratio(sample: Sample) -> float | None:
+    """true / claimed, where it is one number; entries that are zero have to be so on both sides."""
+    claimed, true = sample.claimed, sample.true
+    if np.any((claimed == 0) != (true == 0)):
+        return None
+    kept = claimed != 0
+    ratios = true[kept] / claimed[kept]
+    return float(ratios[0]) if ratios.size and np.allclose(ratios, ratios[0], rtol=1e-11) else None
+
+
+def _expressions(
+    samples: Sequence[Sample],
+) -> Iterator[tuple[Callable[[Mapping[str, int]], float], str, str]]:
+    """Factors made of sizes: none, 1/N, N, 1/(N D), N D, √N and their like, the simplest first."""
+    names = [n for n in samples[0].sizes if len({s.sizes[n] for s in samples}) > 1]
+    yield _product((), 0), "", ""
+    for count in (1, 2, 3):
+        for group in combinations(names, count):
+            dotted = "·".join(group)
+            yield (
+                _product(group, -1),
+                f" / {' / '.join(group)}",
+                f"1/({dotted})" if count > 1 else f"1/{dotted}",
+            )
+            yield _product(group, 1), f" * {' * '.join(group)}", dotted
+    for n in names:
+        yield _product((n,), -0.5), f" / sqrt({n})", f"1/√{n}"
+        yield _product((n,), 0.5), f" * sqrt({n})", f"√{n}"
+        if all(s.sizes[n] > 1 for s in samples):
+            yield _less_one(n, 1), f" * ({n} - 1) / {n}", f"({n}-1)/{n}"
+            yield _less_one(n, -1), f" * {n} / ({n} - 1)", f"{n}/({n}-1)"
+
+
+def _product(names: Sequence[str], exponent: float) -> Callable[[Mapping[str, int]], float]:
+    return lambda sizes: float(math.prod(sizes[n] for n in names)) ** exponent
+
+
+def _less_one(name: str, exponent: int) -> Callable[[Mapping[str, int]], float]:
+    return lambda sizes: float((sizes[name] - 1) / sizes[name]) ** exponent
+
+
+def _scaled(number: Fraction, value: Callable[[Mapping[str, int]], float]) -> Callable[[Sample], Any]:
+    return lambda sample: sample.claimed * float(number) * value(sample.sizes)
+
+
+def _flipped(axis: int) -> Callable[[Sample], Any]:
+    return lambda sample: np.flip(sample.claimed, axis)
+
+
+def _spelt(name: str, number: Fraction, over: str, words: str) -> tuple[str, str]:
+    """The changed gradient, and the factor in words."""
+    sign = "-" if number < 0 else ""
+    size = abs(number)
+    front = f"{size.numerator} * {name}" if size.numerator != 1 else name
+    back = f" / {size.denominator}" if size.denominator != 1 else ""
+    factor = " ".join(part for part in (str(number) if number != 1 else "", words) if part)
+    return f"{sign}{front}{back}{over}", "the sign" if factor == "-1" else f"the factor {factor}"
