@@ -121,6 +121,30 @@ def test_documents(text: str, verdicts: list[bool], reason: str) -> None:
     assert (report.first_wrong is None) is (not reason)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (LINEAR + "f = sum(Y)\ndf = tr(W^T dX^T)", "differentials"),
+        ("X: [N, D]\nW: [D, M]\nY = X W\nZ = tanh(Y)\ndY = dX W + X dW", "differentials"),
+        ("W: [M, N]\nx: [N]\ny = W x\n∂L/∂x = ∂y/∂x ∂L/∂y", "layout of the Jacobian"),
+        (LINEAR + "∂L/∂W = ∂L/∂Y ∂Y/∂W", "layout of the Jacobian"),
+        ("X: [N, D]\nb: [D]\nY = X + b\n∂L/∂b = Σ_n dY_n", "has 2 axes and 1 indices here"),
+        (LINEAR + "D = rowsum(dY ∘ Y)\ndW = X^T dY", "`D` is a size here"),
+        (LINEAR + "dY = X W", "is given from outside"),
+    ],
+)
+def test_what_may_mean_something_else_is_left_open(text: str, reason: str) -> None:
+    report = proofread(block(text))
+    assert report.ok is None
+    assert any(reason in line.reason for line in report.lines)
+
+
+def test_row_sums_are_a_column_or_a_vector() -> None:
+    text = "W: [M, N]\nb: [M]\nx: [N, K]\nY[m,k] = W[m,n] * x[n,k] + b[m] * (n == 0)\ndb = rowsum(dY)"
+    assert proofread(block(text)).ok is not False
+    assert proofread(block("A: [N, D]\nw: [N]\nY = A * reshape(w, [N, 1])\ndw = rowsum(dY ∘ A)")).ok is True
+
+
 def test_a_helper_on_the_way_back() -> None:
     report = proofread(block("x: [N]\np = softmax(x)\ns = dp @ p\ndx = p ∘ (dp − s)"))
     assert report.ok is True

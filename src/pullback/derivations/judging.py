@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pullback.derivations.doubts import as_vector, doubtful
 from pullback.derivations.draft import Draft
 from pullback.derivations.grammar import read_condition, read_sides
 from pullback.derivations.handwriting import plain
@@ -16,7 +17,7 @@ from pullback.derivations.measures import measured_as
 from pullback.derivations.names import UPSTREAM
 from pullback.derivations.parts import Part
 from pullback.derivations.setting import LEFT, LineSetting
-from pullback.errors import IndexProblem, PullbackError, SyntaxProblem
+from pullback.errors import IndexProblem, NameProblem, PullbackError, SyntaxProblem
 from pullback.expression import ONE, Expr, Index, Size, add, walk
 from pullback.reading.shapes import parse_shape, size_expression
 from pullback.sizes import normal_size, same_size, shape_text, size_text
@@ -131,6 +132,10 @@ class Judging:
         names = self.draft.names
         if not re.fullmatch(r"[A-Za-z]\w*", word) or word in names.ranks or word in self.helpers:
             return False
+        if word in names.sizes:
+            raise NameProblem(
+                f"`{word}` is a size here, and is defined", hint="another letter for one of them"
+            )
         return word in UPSTREAM or names.meaning(word) is None
 
     def helper(self, part: Part) -> list[Judged]:
@@ -201,7 +206,7 @@ class Judging:
         """The verdict on one side."""
         try:
             (tree,) = read_sides(text, self.draft.names)
-            low = self.lowering.side(tree, target.left or [])
+            low = self.lowering.side(as_vector(tree, self.rank_of(target)), target.left or [])
             self.setting.knows(self.lowering.jacobians)
         except IndexProblem as problem:
             reason = _said(problem)
@@ -222,6 +227,11 @@ class Judging:
         if judged.ok is not None and target.kind != "equality":
             self.before[key] = claim
         return judged
+
+    def rank_of(self, target: Target) -> int:
+        """The axes of what the sides of a chain are."""
+        tensor = self.setting.wrt if target.kind == "equality" else self.setting.known.get(target.key)
+        return 0 if tensor is None or target.head else tensor.rank
 
     def claim(self, target: Target, low: Lowered) -> str:
         node = low.node
@@ -246,6 +256,9 @@ class Judging:
             wrong_end = self.wrong_end(wrt.name, claim, low)
             if wrong_end:
                 return Judged(line, shown, target.kind, False, low.text, wrong_end)
+        doubt = doubtful(setting, target.key, low.node) if verdict.ok is False else ""
+        if doubt:
+            return Judged(line, shown, target.kind, None, low.text, doubt)
         reason = verdict.reason if verdict.ok is not True else ""
         return Judged(line, shown, target.kind, verdict.ok, low.text, reason, verdict)
 

@@ -221,6 +221,9 @@ class Lowering:
             return ast.Subscript(base.value, ast.Tuple([*before, *inside], ast.Load()), ast.Load())
         if not isinstance(base, ast.Name):
             base = self._named(base, self.rank(base), "")
+        if len(inside) != self.rank(base) and any(self.indices(part) for part in inside):
+            what = f"{text_of(base)} has {self.rank(base)} axes and {len(inside)} indices here"
+            raise SyntaxProblem(what, hint="every index of an entry: W_ij")
         return ast.Subscript(base, slots, ast.Load())
 
     def called(self, word: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
@@ -295,7 +298,7 @@ class Lowering:
         inside = set(self.indices(body))
         for index in bound:
             if index not in inside:
-                raise IndexProblem(
+                raise SyntaxProblem(
                     f"the sum over {index} has no term with {index}", hint=f"a factor with {index}"
                 )
         return body

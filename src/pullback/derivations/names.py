@@ -90,7 +90,10 @@ class Names:
         if head + tail in self.ranks or self.gradient(head + tail) is not None:
             return self.meaning(head + tail)
         base = self.meaning(head)
-        return None if base is None else self.entry(base, tail)
+        if base is None:
+            return None
+        few = len(tail) == 1 and (self.rank_of(base) or 0) > 1  # a row by its index alone: refused later
+        return item(base, [_slot(tail)]) if few else self.entry(base, tail)
 
     def entry(self, base: ast.expr, subscript: str) -> ast.expr | None:
         """The entry of a tensor that letters under it name, as in `y_{2k}` where y2 is known."""

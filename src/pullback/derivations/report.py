@@ -68,6 +68,9 @@ def summary(lines: Sequence[Judged], wrong: Judged | None) -> str:
     right = sum(line.ok is True for line in judged)
     said = f"{right} of {len(judged)} statements are right"
     unread = sum(line.kind == "unreadable" for line in judged)
+    left_open = sum(line.ok is None for line in judged) - unread
+    if left_open:
+        said += f", {left_open} left open"
     if unread:
         said += f", {unread} could not be read"
     if wrong is not None:

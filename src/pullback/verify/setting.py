@@ -112,7 +112,8 @@ class Setting:
 
     def right(self, wrt: Tensor) -> tuple[str, ...]:
         """The derived gradient program, beside which a wrong claim is shown."""
-        if wrt not in self.program.inputs and self.program.by_name.get(wrt.name) is not wrt:
+        known = self.program.by_name.get(wrt.name) is wrt and wrt is not self.program.output
+        if wrt not in self.program.inputs and not known:
             return ()
         try:
             return self._right(wrt)
