@@ -22,6 +22,7 @@ SOURCE = REPOSITORY / "src" / "pullback"
 FLOORS: dict[int, tuple[str, ...]] = {
     9: ("arguments.py", "cli.py", "testing/", "pytest_plugin.py"),
     8: (
+        "referencing.py",
         "claiming.py",
         "proofreading.py",
         "laws.py",

@@ -88,6 +88,12 @@ class Derivation:
         inside = [step for section in self.derived.sections for step in section.steps]
         return [*self.derived.rewrites, *inside]
 
+    @property
+    def conditions(self) -> str:
+        """The sizes for which the result of captured code holds, as a line; empty where it holds for all."""
+        notes = () if self.captured is None else self.captured.notes
+        return f"Sizes: {'; '.join(notes)}.\n" if notes else ""
+
     def _formulas(self) -> dict[str, tuple[str, ...]]:
         return {name: formula.lines for name, formula in self.gradients.items()}
 
@@ -95,7 +101,10 @@ class Derivation:
         self, *, steps: Steps = "all", ascii: bool = False, sizes: Mapping[str, int] | None = None
     ) -> str:
         """The derivation for a terminal; with `sizes`, also the walk-through entry by entry."""
-        return render.text(self.derived, self.report, self._formulas(), steps=steps, ascii=ascii, sizes=sizes)
+        shown = render.text(
+            self.derived, self.report, self._formulas(), steps=steps, ascii=ascii, sizes=sizes
+        )
+        return shown + self.conditions
 
     def latex(self, *, steps: Steps = "all", sizes: Mapping[str, int] | None = None) -> str:
         return render.latex(self.derived, self.report, self._formulas(), steps=steps, sizes=sizes)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import numpy as np
 
 from pullback.claiming import Verdict
 from pullback.errors import DomainProblem, SyntaxProblem
+from pullback.referencing import referenced
 from pullback.right_formula import right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
@@ -222,37 +221,16 @@ def loaded(reference: str, shapes: Mapping[str, str] | None = None) -> tuple[Any
     The inputs are `Name_inputs` or `inputs` of the file (a sequence, a dictionary, or a function that returns one);
     with `shapes` they are random arrays of float64 instead. Raises `PullbackError` where something is missing.
     """
-    path, separator, name = reference.partition("::")
-    if not separator or not name or not path.endswith(".py"):
-        raise SyntaxProblem(
-            f"{reference} names no object of a file", hint="pullback check layers.py::LayerNorm"
-        )
-    if not os.path.isfile(path):
-        raise DomainProblem(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    names = [part.strip() for part in name.split(",")]
-    for part in names:
-        if not hasattr(module, part):
-            raise DomainProblem(f"{path} has no {part}")
-    found = [getattr(module, part) for part in names]
-    obj = found[0] if len(found) == 1 else tuple(found)
-    given = getattr(module, f"{names[0]}_inputs", getattr(module, "inputs", None))
+    obj, given = referenced(reference)
     if shapes is not None:
         return obj, _arrays(obj, shapes)
     if given is None:
+        path, _, name = reference.partition("::")
         raise DomainProblem(
             f"{path} has no example of the inputs",
-            hint=f'{names[0]}_inputs = [...] in the file, or --shapes "x: N D"',
+            hint=f'{name.split(",")[0]}_inputs = [...] in the file, or --shapes "x: N D"',
         )
-    return obj, given() if callable(given) else given
+    return obj, given
 
 
 def _arrays(obj: Any, shapes: Mapping[str, str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.later import Later
 from pullback.limits import MAX_CHARACTERS, demand
 from pullback.reading import parse_sizes
+from pullback.referencing import is_reference, referenced
 from pullback.render.names import ascii_text
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="command", required=True)
     made = commands.add_parser("derive", help="the backward pass of a program, step by step")
     _program_options(made)
+    _function_options(made)
     made.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by; default: every real one")
     made.add_argument("--sizes", metavar="N=2,D=3", help="costs as numbers, and small tensors entry by entry")
     forms = ("text", "latex", "markdown", "json")
@@ -80,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     _check_command(commands)
     source = commands.add_parser("emit", help="the backward pass as source code")
     _program_options(source)
+    _function_options(source)
     source.add_argument("--target", default="numpy", metavar="numpy|torch|jax", help="default: numpy")
     source.add_argument("--name", metavar="NAME", help="what the function is called, such as layer_norm")
     source.add_argument(
@@ -148,12 +151,18 @@ def _show_command(commands: Any, forms: Sequence[str]) -> None:
 
 def _program_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "program", metavar="PROGRAM", help='text such as "Y = X @ W", a file, or - for stdin'
+        "program",
+        metavar="PROGRAM",
+        help='text such as "Y = X @ W", a file, - for stdin, or FILE.py::function',
     )
     command.add_argument("--shapes", metavar='"X: N D, W: D M"', help="shapes of the inputs")
     command.add_argument("--integers", metavar='"t: B in V"', help="integer tensors: shape and range")
     command.add_argument("--assume", metavar='"S: spd"', help="facts, such as positive, symmetric, spd")
     command.add_argument("--ranges", metavar='"p: H-R+1"', help="ranges of indices that no slot shows")
+
+
+def _function_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--result", metavar="NAME", help="of FILE.py::function: which output, of several")
 
 
 def _output_options(command: argparse.ArgumentParser) -> None:
@@ -165,7 +174,7 @@ def _output_options(command: argparse.ArgumentParser) -> None:
 
 
 def run_derive(options: argparse.Namespace) -> Answer:
-    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **given_beside(options))
+    derivation = _derivation(options)
     sizes = checked_sizes(parse_sizes(options.sizes), derivation) if options.sizes is not None else None
     formulas = {name: formula.lines for name, formula in derivation.gradients.items()}
     derived, report = derivation.derived, derivation.report
@@ -182,11 +191,27 @@ def run_derive(options: argparse.Namespace) -> Answer:
     width = _width()
 
     def spelt(ascii: bool = True) -> str:
-        return render.text(
-            derived, report, formulas, steps=options.steps, sizes=sizes, width=width, ascii=ascii
+        return (
+            render.text(derived, report, formulas, steps=options.steps, sizes=sizes, width=width, ascii=ascii)
+            + derivation.conditions
         )
 
     return Answer(spelt(options.ascii), spelt)
+
+
+def _derivation(options: argparse.Namespace) -> Derivation:
+    """Of a program, or of a function of a file; its shapes may be those of the file's example."""
+    if not is_reference(options.program):
+        if options.result is not None:
+            raise SyntaxProblem("--result says which output of a function is meant", hint="FILE.py::function")
+        return derive(read_text(options.program), wrt=_names(options.wrt), **given_beside(options))
+    obj, example = referenced(options.program)
+    given = given_beside(options)
+    if options.shapes is not None:
+        given["shapes"] = pairs(options.shapes, "--shapes", '"X: N D"')
+    elif example is not None:
+        given["shapes"] = example
+    return derive(obj, wrt=_names(options.wrt), output=options.result, **given)
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
@@ -257,7 +282,7 @@ def _mended(options: argparse.Namespace, obj: Any, inputs: Any) -> tuple[str | N
 
 
 def run_emit(options: argparse.Namespace) -> Answer:
-    derivation = derive(read_text(options.program), wrt=_names(options.wrt), **given_beside(options))
+    derivation = _derivation(options)
     if not options.test:
         shown = derivation.emit(options.target, name=options.name)
         return Answer(shown, ascii_text(shown))

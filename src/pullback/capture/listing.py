@@ -27,6 +27,7 @@ from pullback.expression import (
     mul,
     walk,
 )
+from pullback.expression import replace as rewrite
 from pullback.functions import FUNCTIONS
 from pullback.notation import code
 from pullback.sizes import same_size, size_text
@@ -181,6 +182,7 @@ class Listing:
         return self.writer.define(template, *operands, shape=(), hint=x.hint, style="view")
 
     def _template(self, x: Array, e: Expr) -> tuple[list[Value], str]:
+        e = rewrite(e, _unaligned)
         read = [source for source in x.args if any(_accesses(e, source))]
         operands = [self.value(source) for source in read]
         for operand in operands:
@@ -299,6 +301,17 @@ def _needed(output: Array) -> set[Array]:
                 found.add(a)
                 waiting.append(a)
     return found
+
+
+def _unaligned(e: Expr) -> Expr | None:
+    """An index that runs further than the axis it reads does not stand alone in the slot, which would be its range."""
+    if not isinstance(e, Access):
+        return None
+    pairs = list(zip(e.slots, e.tensor.shape, strict=True))
+    if all(not isinstance(i, Index) or same_size(i.extent, n) for i, n in pairs):
+        return None
+    slots = (Index(f"{i.name} + 0", i.extent) if isinstance(i, Index) and not same_size(i.extent, n) else i for i, n in pairs)
+    return Access(e.tensor, tuple(slots))
 
 
 def _plain_number(e: Num) -> float | int:

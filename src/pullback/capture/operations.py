@@ -327,6 +327,8 @@ def matmul(a: Array, b: Array) -> Array:
         )
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2], "@")
     shape = (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ()))
+    if a.constant() is ZERO or b.constant() is ZERO:
+        return filled(shape, ZERO)
     return Array(shape, "real", "@", (a, b))
 
 

@@ -1,0 +1,92 @@
+"""Functions of files on the command line: `pullback derive FILE.py::function`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pullback
+from pullback.cli import main
+from pullback.referencing import is_reference, referenced
+
+CODE = """
+import numpy as np
+
+
+def rows(x):
+    return sum(r @ r for r in x)
+
+
+def two(x):
+    loss = np.sum(x**2)
+    return loss, 2 * x
+
+
+rows_inputs = {"x": np.ones((2, 3))}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "layers.py"
+    path.write_text(CODE)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("layers.py::f", True),
+        ("a/b c.py::f, g", True),
+        ("Y = X @ W", False),
+        ("layers.py", False),
+        ("Y = X; Z = Y", False),
+    ],
+)
+def test_what_is_a_reference(text: str, expected: bool) -> None:
+    assert is_reference(text) is expected
+
+
+def test_a_function_of_a_file_derives(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["derive", f"{file}::two", "--shapes", "x: N", "--result", "loss", "--steps", "none"]) == 0
+    assert "dx = 2 * x" in capsys.readouterr().out
+
+
+def test_the_example_of_the_file_counts_and_conditions_are_said(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["derive", f"{file}::rows", "--steps", "none"]) == 0
+    shown = capsys.readouterr().out
+    assert "dx = " in shown
+    assert "Sizes: for N = 2 alone." in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["derive", "FILE::two", "--shapes", "x: N"], "returns 2 arrays"),
+        (["derive", "FILE::tow", "--shapes", "x: N"], "two"),
+        (["derive", "missing.py::f"], "there is no file"),
+        (["derive", "Y = X @ W", "--result", "Y"], "--result says which output of a function"),
+    ],
+)
+def test_refusals(file: str, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([a.replace("FILE", file) for a in arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def f(:", "this is no Python"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("import missing_module", "ModuleNotFoundError"),
+    ],
+)
+def test_a_file_that_fails(tmp_path: Path, code: str, words: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(code)
+    with pytest.raises(pullback.PullbackError) as refused:
+        referenced(f"{path}::f")
+    assert words in str(refused.value)
