@@ -310,7 +310,10 @@ def _unaligned(e: Expr) -> Expr | None:
     pairs = list(zip(e.slots, e.tensor.shape, strict=True))
     if all(not isinstance(i, Index) or same_size(i.extent, n) for i, n in pairs):
         return None
-    slots = (Index(f"{i.name} + 0", i.extent) if isinstance(i, Index) and not same_size(i.extent, n) else i for i, n in pairs)
+    slots = (
+        Index(f"{i.name} + 0", i.extent) if isinstance(i, Index) and not same_size(i.extent, n) else i
+        for i, n in pairs
+    )
     return Access(e.tensor, tuple(slots))
 
 
