@@ -86,3 +86,8 @@ def given_beside(options: argparse.Namespace) -> dict[str, Any]:
     if options.ranges is not None:
         given["ranges"] = pairs(options.ranges, "--ranges", '"p: H-R+1"')
     return given
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """Names separated by commas or blanks."""
+    return None if text is None else [name for name in re.split(r"[,\s]+", text) if name]

@@ -9,21 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
-from pullback.api import Derivation, derive
-from pullback.arguments import claims_of_kind, given_beside, pairs
+from pullback.api import Derivation
+from pullback.arguments import claims_of_kind, given_beside, names_in, pairs
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.later import Later
-from pullback.limits import MAX_CHARACTERS, demand
+from pullback.limits import demand
 from pullback.reading import parse_sizes
-from pullback.referencing import is_reference, referenced
 from pullback.render.names import ascii_text
+from pullback.requests import derivation_of, read_text
 
 if TYPE_CHECKING:
     from pullback import catalogue, checking, claiming, laws, mending, proofreading, showing
@@ -174,7 +173,7 @@ def _output_options(command: argparse.ArgumentParser) -> None:
 
 
 def run_derive(options: argparse.Namespace) -> Answer:
-    derivation = _derivation(options)
+    derivation = derivation_of(options)
     sizes = checked_sizes(parse_sizes(options.sizes), derivation) if options.sizes is not None else None
     formulas = {name: formula.lines for name, formula in derivation.gradients.items()}
     derived, report = derivation.derived, derivation.report
@@ -197,21 +196,6 @@ def run_derive(options: argparse.Namespace) -> Answer:
         )
 
     return Answer(spelt(options.ascii), spelt)
-
-
-def _derivation(options: argparse.Namespace) -> Derivation:
-    """Of a program, or of a function of a file; its shapes may be those of the file's example."""
-    if not is_reference(options.program):
-        if options.result is not None:
-            raise SyntaxProblem("--result says which output of a function is meant", hint="FILE.py::function")
-        return derive(read_text(options.program), wrt=_names(options.wrt), **given_beside(options))
-    obj, example = referenced(options.program)
-    given = given_beside(options)
-    if options.shapes is not None:
-        given["shapes"] = pairs(options.shapes, "--shapes", '"X: N D"')
-    elif example is not None:
-        given["shapes"] = example
-    return derive(obj, wrt=_names(options.wrt), output=options.result, **given)
 
 
 def run_claim(options: argparse.Namespace) -> Answer:
@@ -257,7 +241,7 @@ def run_check(options: argparse.Namespace) -> Answer:
         demand_free(options.mended, force=options.force)
     shapes = None if options.shapes is None else pairs(options.shapes, "--shapes", '"x: N D"')
     obj, inputs = checking.loaded(options.reference, shapes)
-    wrt = _names(options.wrt)
+    wrt = names_in(options.wrt)
     verdict = checking.check(obj, inputs, shapes=shapes, wrt=wrt)
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]
     source, why = _mended(options, obj, inputs) if options.mend else (None, "")
@@ -273,7 +257,7 @@ def run_check(options: argparse.Namespace) -> Answer:
 def _mended(options: argparse.Namespace, obj: Any, inputs: Any) -> tuple[str | None, str]:
     """The right code, written to the file that was asked for; where it cannot be, why."""
     try:
-        source: str = mending.mended(obj, inputs, wrt=_names(options.wrt))
+        source: str = mending.mended(obj, inputs, wrt=names_in(options.wrt))
     except PullbackError as problem:
         return None, f"No code is written: {problem}"
     if options.mended:
@@ -282,7 +266,7 @@ def _mended(options: argparse.Namespace, obj: Any, inputs: Any) -> tuple[str | N
 
 
 def run_emit(options: argparse.Namespace) -> Answer:
-    derivation = _derivation(options)
+    derivation = derivation_of(options)
     if not options.test:
         shown = derivation.emit(options.target, name=options.name)
         return Answer(shown, ascii_text(shown))
@@ -316,24 +300,6 @@ def run_show(options: argparse.Namespace) -> Answer:
 # ---- reading the arguments ------------------------------------------------------------------
 
 
-def read_text(program: str) -> str:
-    """The program: stdin for `-`, the content of a file of that name, or the text itself."""
-    if program == "-":
-        text = sys.stdin.read(MAX_CHARACTERS + 1)
-    elif "\n" not in program and os.path.isfile(program):
-        try:
-            with open(program, encoding="utf-8") as file:
-                text = file.read(MAX_CHARACTERS + 1)
-        except UnicodeDecodeError:
-            raise SyntaxProblem(f"{program} does not hold UTF-8 text") from None
-        except OSError as problem:
-            raise PullbackError(f"{program} cannot be read: {problem.strerror}") from None
-    else:
-        text = program
-    demand(len(text), MAX_CHARACTERS, "characters of the program")
-    return text
-
-
 def checked_sizes(sizes: Mapping[str, int], derivation: Derivation) -> dict[str, int]:
     """The sizes, each known to the program, at least 1 and at most `MAX_SIZE`."""
     known = derivation.program.sizes
@@ -346,10 +312,6 @@ def checked_sizes(sizes: Mapping[str, int], derivation: Derivation) -> dict[str,
             raise SyntaxProblem(f"size {name} is {value}, and a size here is at least 1", hint=f"{name}=2")
         demand(value, MAX_SIZE, f"size {name}", hint=f"{name}=2")
     return dict(sizes)
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
 
 
 # ---- writing --------------------------------------------------------------------------------
