@@ -96,11 +96,14 @@ def _jaxpr(f: Any, arguments: Arguments, leaves: list[Leaf]) -> tuple[Any, list[
         names[:] = ["_".join(_key(part) for part in path) for path, _ in paths]
         return [value for _, value in paths]
 
+    # A comparison of symbolic sizes that JAX cannot decide; its name has not been public in every version.
+    found = getattr(jax.errors, "InconclusiveDimensionOperation", None)
+    inconclusive = () if found is None else (found,)
     try:
         return jax.make_jaxpr(flat)(*_shapes(leaves)), names
     except PullbackError:
         raise
-    except (*CODE_ERRORS, jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+    except (*CODE_ERRORS, jax.errors.JAXTypeError, jax.errors.JAXIndexError, *inconclusive) as error:
         first = str(error).splitlines()[0] if str(error) else ""
         symbols = [e for leaf in leaves for e in leaf.shape if not isinstance(e, Num)]
         if symbols and not isinstance(error, jax.errors.JAXTypeError):

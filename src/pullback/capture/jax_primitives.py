@@ -370,6 +370,7 @@ PRIMITIVES: Final[dict[str, Row]] = {
     "and": _logical("and"), "or": _logical("or"), "not": _logical("not"), "convert_element_type": _converted,
     **dict.fromkeys(("copy", "copy_p", "stop_gradient", "reduce_precision", "real"), _identity),
     "optimization_barrier": lambda *xs, **_: list(xs),
+    "stack": lambda *xs, axis, **_: assembling.stack(xs, axis),
     "dim_as_value": lambda dim, **_: number(size_from(dim), "integer"),
     "platform_index": lambda **_: number(ZERO, "integer"),
     "broadcast_in_dim": _broadcast, "reshape": _reshaped, "squeeze": _squeezed, "slice": _sliced, "pad": _padded,
