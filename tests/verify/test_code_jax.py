@@ -122,7 +122,42 @@ NORM = (1e-5, normal(4, 6), normal(6))
 TARGETS = (normal(4, 3), np.array([0, 2, 1, 1]))
 TWO = (normal(2, 3), normal(2, 3))
 
+
+def dense(p: Any, x: Any) -> Any:
+    return jnp.tanh(x @ p["w"] + p["b"])
+
+
+def dense_bwd(saved: Any, dy: Any) -> Any:
+    p, x = saved
+    g = dy * (1 - dense(p, x) ** 2)
+    return {"w": x.T @ g, "b": g.sum(0)}, g @ p["w"].T
+
+
+def cubed(x: Any) -> Any:
+    start = (0, jnp.ones_like(x))
+    return jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * x), start)[1]
+
+
+def steep(x: Any) -> Any:
+    return jax.lax.cond(x.sum() > 0, lambda v: v * 2, lambda v: v * 3, x)
+
+
+def convolved(x: Any, w: Any) -> Any:
+    return jax.lax.conv_general_dilated(x, w, (2,), "VALID", dimension_numbers=("NCH", "OIH", "NCH"))
+
+
+PARAMETERS = ({"w": normal(3, 4), "b": normal(4)}, normal(2, 3))
+
 RIGHT = [
+    ("parameters in a dictionary", made(dense, saved_args(dense), dense_bwd), PARAMETERS),
+    ("while", made(cubed, saved_args(cubed), lambda s, d: (3 * d * s[0] ** 2,)), (normal(2),)),
+    ("cond", made(steep, saved_args(steep), lambda s, d: (d * jnp.where(s[0].sum() > 0, 2.0, 3.0),)), (normal(2),)),
+    ("sort", made(jnp.sort, saved_args(jnp.sort), lambda s, d: (
+        jnp.zeros_like(d).at[jnp.argsort(s[0])].set(d),)), (normal(4),)),
+    ("convolution", made(convolved, saved_args(convolved), lambda s, d: jax.vjp(convolved, *s)[1](d)),
+     (normal(1, 2, 5), normal(2, 2, 2))),
+    ("inverse", made(jnp.linalg.inv, lambda a: (jnp.linalg.inv(a),) * 2, lambda y, d: (-y.T @ d @ y.T,)),
+     (normal(2, 2) + 3 * np.eye(2),)),
     ("linear", made(linear, linear_fwd, linear_bwd), LINEAR),
     ("rms norm, nondiff_argnums", made(norm, norm_fwd, norm_bwd, (0,)), NORM),
     ("softmax", made(soft, soft_fwd, soft_bwd), (normal(3, 4),)),
@@ -137,6 +172,9 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    ("a leaf of the parameters", made(dense, saved_args(dense), lambda s, d: (
+        {**dense_bwd(s, d)[0], "b": d.sum(0)}, dense_bwd(s, d)[1])), PARAMETERS, "p_b", "formula"),
+    ("while", made(cubed, saved_args(cubed), lambda s, d: (2 * d * s[0] ** 2,)), (normal(2),), "x", "formula"),
     ("dW × (1+1e-9)", made(linear, linear_fwd, lambda s, d: (
         linear_bwd(s, d)[0], linear_bwd(s, d)[1] * (1 + 1e-9), d.sum(0))), LINEAR, "w", "formula"),
     ("no batch sum", made(linear, linear_fwd, lambda s, d: (*linear_bwd(s, d)[:2], d)), LINEAR, "b", "shape"),

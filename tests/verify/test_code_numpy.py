@@ -254,7 +254,53 @@ TOKENS = (np.array([0, 2, 1, 1]), normal(3, 5))
 ATTENTION = (normal(3, 4), normal(5, 4), normal(5, 2))
 TWO = (normal(2, 3), normal(2, 3))
 
+
+def soft_cross_entropy(x: Any, t: Any) -> Any:
+    p = softmax(x)[0]
+    return -(t * np.log(p)).sum() / len(x), (p, t)
+
+
+def soft_cross_entropy_back(dl: Any, cache: Any) -> Any:
+    p, t = cache
+    return dl * (p - t) / len(p), -dl * np.log(p) / len(p)
+
+
+def decayed(x: Any, a: Any) -> Any:
+    return a * x + (1 - a) * x**2
+
+
+def quadratic(s: Any, x: Any) -> Any:
+    return x @ s @ x
+
+
+DEFINITE = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.0], [0.5, 0.0, 2.0]])
+
 RIGHT: list[tuple[str, Pair, tuple[Any, ...]]] = [
+    (
+        "labels that sum to 1",
+        (soft_cross_entropy, soft_cross_entropy_back),
+        (normal(2, 3), np.eye(3)[[0, 2]]),
+    ),
+    (
+        "labels that sum to 1, soft",
+        (soft_cross_entropy, soft_cross_entropy_back),
+        (normal(2, 2), np.array([[0.25, 0.75], [0.5, 0.5]])),
+    ),
+    (
+        "symmetric matrix",
+        (quadratic, lambda d, s, x: (d * np.outer(x, x), 2 * d * s @ x)),
+        (DEFINITE, normal(3)),
+    ),
+    (
+        "number",
+        (decayed, lambda d, x, a: (d * (a + 2 * (1 - a) * x), (d * (x - x**2)).sum())),
+        (normal(3), np.array(0.9)),
+    ),
+    (
+        "eigenvalues",
+        (np.linalg.eigvalsh, lambda d, s: np.linalg.eigh(s)[1] @ np.diag(d) @ np.linalg.eigh(s)[1].T),
+        (DEFINITE,),
+    ),
     ("linear", (linear, linear_back), LINEAR),
     ("linear, square", (linear, linear_back), (normal(3, 3), normal(3, 3), normal(3))),
     ("layer norm", (layer_norm, layer_norm_back), NORM),

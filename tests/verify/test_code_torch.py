@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pullback.checking import check
@@ -299,7 +300,76 @@ NORM = (normal(4, 6), normal(6), normal(6), 1e-5)
 TARGETS = (normal(4, 3), torch.tensor([0, 2, -100, 1]), -100)
 ATTENTION = (normal(3, 4), normal(3, 4), normal(3, 4))
 
+
+class Experts(Function):
+    """The path depends on whole numbers."""
+
+    @staticmethod
+    def forward(ctx, x, t, w):
+        ctx.save_for_backward(x, t, w)
+        return torch.stack([x[i] @ w[e] for i, e in enumerate(t.tolist())])
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, t, w = ctx.saved_tensors
+        dw = torch.zeros_like(w)
+        for i, e in enumerate(t.tolist()):
+            dw[e] += torch.outer(x[i], dy[i])
+        return torch.einsum("no,nio->ni", dy, w[t]), None, dw
+
+
+class OutsideTorch(Function):
+    """A trace would freeze what NumPy works out."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = torch.from_numpy(np.tanh(x.detach().numpy()))
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy * (1 - ctx.saved_tensors[0] ** 2)
+
+
+class ConvGradients(Function):
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return F.conv_transpose1d(x, w, stride=2)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w = ctx.saved_tensors
+        return F.conv1d(dy, w, stride=2), torch.nn.grad.conv1d_weight(dy, w.shape, x, stride=2)
+
+
+class Unused(Function):
+    """It asks for no zeros, so the gradient of an output that is not used is None."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x)
+        return x.exp(), x.sin()
+
+    @staticmethod
+    def backward(ctx, a, b):
+        (x,) = ctx.saved_tensors
+        parts = [g * d for g, d in ((a, x.exp()), (b, x.cos())) if g is not None]
+        return sum(parts)
+
+
+def forgets_none(ctx: Any, a: Any, b: Any) -> Any:
+    (x,) = ctx.saved_tensors
+    return a * x.exp() + b * x.cos()
+
+
 RIGHT: list[tuple[str, Any, tuple[Any, ...]]] = [
+    ("experts", Experts, (normal(3, 2), torch.tensor([0, 1, 1]), normal(2, 2, 3))),
+    ("outside torch", OutsideTorch, (normal(2, 2),)),
+    ("transposed convolution", ConvGradients, (normal(1, 2, 3), normal(2, 3, 2))),
+    ("an output that is not used", Unused, (normal(3),)),
     ("linear", Linear, LINEAR),
     ("float32", Linear, tuple(x.float() for x in LINEAR)),
     ("setup_context", LinearSplit, (normal(4, 3), normal(3, 5), 0.5)),
@@ -361,6 +431,8 @@ WRONG: list[tuple[str, Any, tuple[Any, ...], str, str]] = [
     ("float32", edited(Linear, 0, lambda g: g.float()), LINEAR, "x", "dtype"),
     ("second output forgotten", type("One", (Both,), {"backward": staticmethod(
         lambda ctx, dy, ds, _: 2 * dy)}), (normal(3, 4),), "x", "formula"),
+    ("unused outputs", type("Forgets", (Unused,), {"backward": staticmethod(forgets_none)}), (normal(3),), "x",
+     "error"),
     ("branches", type("Off", (Branches,), {"backward": staticmethod(
         lambda ctx, dy: Branches.backward(ctx, dy) * 1.001)}), (normal(2, 3),), "x", "formula"),
 ]  # fmt: skip

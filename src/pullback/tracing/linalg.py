@@ -35,7 +35,7 @@ def _each(f: Callable[..., Any], *arrays: Any) -> Any:
     shape = np.shape(found[0])
     flat = np.empty((len(found), *shape), dtype=object)
     for k, part in enumerate(found):
-        flat[k] = part
+        flat[k, ...] = part
     return numbers(flat.reshape(*lead, *shape))
 
 
