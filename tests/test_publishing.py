@@ -114,6 +114,27 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
             "dx = dY * (sqrt(2 / pi) * x * (1 - t ** 2) * (0.5 + 0.0670725 * x ** 2) + 0.5 * (1 + t))",
         ],
     ),
+    # parts that exclude or complete each other
+    ("Y = where(X > 0, X, a * X)", {"X": "N D", "a": ""}, "X", ["dX = dY * where(X > 0, 1, a)"]),
+    (
+        "r = x - y; L = mean(log(0.5 * (exp(r) + exp(-r))))",
+        {"x": "N", "y": "N"},
+        "x",
+        ["dx = tanh(r) / N"],
+    ),
+    (
+        "L = mean(y * softplus(-x) + (1 - y) * softplus(x))",
+        {"x": "N", "y": "N"},
+        "x",
+        ["dx = (sigmoid(x) - y) / N"],
+    ),
+    # exp of a log_softmax is the softmax
+    (
+        "lp = log_softmax(z, axis=1); p = exp(lp); L = sum(p * lp)",
+        {"z": "N V"},
+        "z",
+        ["dz = p * (lp - sum(lp * p, axis=1, keepdims=True))"],
+    ),
     # sums that are zero, over two axes
     (
         "mu = mean(X, axis=(1, 2), keepdims=True); v = mean((X - mu)**2, axis=(1, 2), keepdims=True);"
@@ -132,6 +153,14 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
         ["dx = reshape(dy, [N, 1]) * sum(c * b, axis=1, keepdims=True)"],
     ),
 ]
+
+
+def test_a_value_is_read_without_its_scalar_where_that_is_no_zero() -> None:
+    program, shapes = "A = c * tanh(Z / c); L = sum(A**3)", {"Z": "N", "c": ""}
+    assert lines(program, shapes, "Z", assume={"c": "positive"}) == [
+        "dZ = 3 * A ** 2 * (1 - A ** 2 / c ** 2)"
+    ]
+    assert lines(program, shapes, "Z") == ["dZ = 3 * A ** 2 * (1 - tanh(Z / c) ** 2)"]
 
 
 @pytest.mark.parametrize(("program", "shapes", "wrt", "expected"), FORMS)

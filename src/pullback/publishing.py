@@ -43,6 +43,7 @@ from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
 from pullback.rulebooks.algebra import tidy
+from pullback.rulebooks.alternatives import completed, either
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.facts import masks_in, without_masks
@@ -157,8 +158,9 @@ class Publisher:
                 if written in seen or sum(1 for _ in walk(written)) > MAX_NODES:
                     continue
                 seen.add(written)
-                for candidate in self._forms(written, tuple(chosen), expanded):
-                    found.setdefault(candidate.body, candidate)
+                for form in dict.fromkeys((written, completed(written))):
+                    for candidate in self._forms(form, tuple(chosen), expanded):
+                        found.setdefault(candidate.body, candidate)
         if any(isinstance(j.extent, Num) and j.extent is not ONE for j in definition.indices):
             ranked = sorted(found.values(), key=lambda c: self._score(definition, c))
             for candidate in ranked[:3]:
@@ -267,10 +269,14 @@ class Publisher:
             parts = parts_of(again)
             for chosen in (merged(parts), parts):
                 body = factored(chosen)
+                other = either(body)
                 note = "common factors come out" + (
                     f"; {', '.join(names)} from the forward pass" if names else ""
                 )
                 found.append(Candidate(body, inlined, (start, dead, ("factor", body, note))))
+                if other is not body:
+                    stages = (*found[-1].stages, ("factor", other, "one of two, by a condition"))
+                    found.append(Candidate(other, inlined, stages))
         return found
 
     def _reused(self, term: Term, opaque: Opaque) -> list[Term]:

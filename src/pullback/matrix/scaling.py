@@ -130,8 +130,6 @@ class Scaling:
         if a.number < 0 < b.number:
             # A sum starts with a term that is added, where there is one.
             return binary(self.written(b, y), "-", self.written(a.times_number(Fraction(-1)), x))
-        if a == b and isinstance(x, ast.Attribute) and y is not None and ast.dump(x.value) == ast.dump(y):
-            x, y = y, x  # M + M.T, in the order in which it is written
         sign = Fraction(1 if b.number > 0 else -1)
         return binary(self.written(a, x), "+" if sign > 0 else "-", self.written(b.times_number(sign), y))
 

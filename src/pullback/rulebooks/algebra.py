@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -28,6 +28,7 @@ from pullback.expression import (
     num,
     power,
     replace,
+    substitute,
     walk,
 )
 from pullback.notation import show
@@ -182,11 +183,15 @@ class Known:
 
 
 def known_operators(definitions: Iterable[Definition]) -> dict[Key, Known]:
-    """The definitions whose whole right side is an operator read at their own indices."""
+    """The definitions whose whole right side is an operator read at their own indices, or exp(log_softmax)."""
     found: dict[Key, Known] = {}
+    elements: dict[Tensor, Definition] = {}
     for definition in definitions:
-        e = definition.body
-        if not isinstance(e, Element):
+        body = definition.body
+        if isinstance(body, Element):
+            elements[definition.tensor] = definition
+        e = body if isinstance(body, Element) else _softmax(body, elements)
+        if e is None:
             continue
         batch = _batch(e)
         places = {index: (True, k) for k, index in enumerate(batch)}
@@ -195,6 +200,17 @@ def known_operators(definitions: Iterable[Definition]) -> dict[Key, Known]:
             slots = tuple(places[index] for index in definition.indices)
             found.setdefault(_element_key(e, batch), Known(definition.tensor, slots))
     return found
+
+
+def _softmax(e: Expr, elements: Mapping[Tensor, Definition]) -> Element | None:
+    """exp(log_softmax(x)) = softmax(x)"""
+    match e:
+        case Call("exp", (Access(tensor, slots),)) if tensor in elements:
+            made = elements[tensor]
+            log = substitute(made.body, dict(zip(made.indices, slots, strict=True)))
+            if isinstance(log, Element) and log.operator == "log_softmax":
+                return Element("softmax", log.at, log.binders, log.bodies, log.attributes)
+    return None
 
 
 class OperatorReader:

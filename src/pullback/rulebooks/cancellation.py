@@ -30,6 +30,7 @@ from pullback.expression import (
     neg,
     num,
     power,
+    replace,
     tensors,
     walk,
 )
@@ -154,13 +155,19 @@ class Cancellation:
 
     def _mask(self, e: Expr) -> Expr | None:
         """The factor as a condition: a bracket of values, a sum of such, or a gradient that masks make 0."""
-        if _is_mask(e):
-            return e
+        opened = replace(e, self._named_bracket)
+        if _is_mask(opened):
+            return opened
         if isinstance(e, Access) and e.tensor in self.seen.known:
             body = self.seen.known[e.tensor].body
             if any(isinstance(node, Bracket) and tensors(node) for node in walk(body)):
                 return bracket("!=", e, ZERO)
         return None
+
+    def _named_bracket(self, e: Expr) -> Expr | None:
+        """What a name stands for, where that is a bracket."""
+        opened = self.seen.opened(e)
+        return opened if isinstance(opened, Bracket) else None
 
     def entropy(self, e: Expr) -> Applied:
         """x log(x) = x where(x != 0, log(x), 0)"""

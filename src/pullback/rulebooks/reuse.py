@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from pullback.expression import (
@@ -29,6 +29,9 @@ class Pattern:
     value: Expr
     indices: tuple[Index, ...]
     term: Term
+    scale: Mapping[Expr, Fraction] = field(
+        default_factory=dict
+    )  # scalars that are divided out with the value
 
     @property
     def variables(self) -> tuple[Index, ...]:
@@ -46,20 +49,32 @@ def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
         if len(terms) != 1:
             continue
         access = Access(definition.tensor, definition.indices)
-        pattern = Pattern(access, definition.indices, terms[0])
+        scale = {base: n for base, n in terms[0].powers.items() if _is_scale(base)}
+        powers = {base: n for base, n in terms[0].powers.items() if base not in scale}
+        pattern = Pattern(access, definition.indices, replace(terms[0], powers=powers), scale)
         if _worth(pattern):
             found.append(pattern)
     return sorted(found, key=lambda pattern: -len(pattern.term.powers))
 
 
+def _is_scale(base: Expr) -> bool:
+    """Whether a factor is one number that is never 0: a size, or a scalar that is said to be no zero."""
+    if free(base) or (isinstance(base, Access) and base.tensor.rank):
+        return False
+    read = tensors(base)
+    return not read or (isinstance(base, Access) and not read[0].facts.isdisjoint(("positive", "nonzero")))
+
+
 def _worth(pattern: Pattern) -> bool:
     """Whether reading the tensor saves anything, and whether a match settles all of its indices."""
     powers = pattern.term.powers
-    if not powers or (
-        all(n == 1 and isinstance(base, Access) for base, n in powers.items()) and len(powers) == 1
-    ):
+    if not powers or (len(powers) == 1 and not pattern.term.bound and _is_read(powers)):
         return False
     return set(pattern.variables) <= set().union(*(free(base) for base in powers))
+
+
+def _is_read(powers: Powers) -> bool:
+    return all(n == 1 and isinstance(base, Access) for base, n in powers.items())
 
 
 Match = dict[Index, Expr]
@@ -158,8 +173,17 @@ def _replaced(term: Term, pattern: Pattern, found: Match) -> Term | None:
     if any(i in free(value) for i in summed if isinstance(i, Index)):
         return None
     kept[value] = kept.get(value, Fraction(0)) + 1
+    kept = _divided(kept, pattern, 1)
     bound = tuple(index for index in term.bound if index not in summed)
     return Term(term.coefficient / pattern.term.coefficient, kept, bound)
+
+
+def _divided(powers: Powers, pattern: Pattern, times: int) -> Powers:
+    """The powers without the pattern's scalars, as often as its value was read."""
+    result = dict(powers)
+    for base, n in pattern.scale.items():
+        result[base] = result.get(base, Fraction(0)) - n * times
+    return {base: n for base, n in result.items() if n}
 
 
 def _mirrored(e: Expr) -> Expr:
@@ -185,7 +209,7 @@ def _reuse_power(term: Term, pattern: Pattern, base: Expr) -> Term | None:
         powers = {b: e for b, e in term.powers.items() if b is not start}
         access = substitute(pattern.value, found)
         powers[access] = powers.get(access, Fraction(0)) + k
-        kept = {b: e for b, e in powers.items() if e}
+        kept = _divided(powers, pattern, k.numerator)
         number = term.coefficient / pattern.term.coefficient**k.numerator
         return replace(term, coefficient=number, powers=kept)
     return None
