@@ -16,7 +16,6 @@ from pullback.cost import Cost, Costs
 from pullback.dead_terms import DeadTerms
 from pullback.expression import (
     ONE,
-    ZERO,
     Access,
     Add,
     Bracket,
@@ -25,13 +24,11 @@ from pullback.expression import (
     Element,
     Equation,
     Expr,
-    Mul,
     Num,
     Sum,
     Tensor,
     add,
     bracket,
-    free,
     mul,
     num,
     replace,
@@ -45,6 +42,7 @@ from pullback.rewriting import Step
 from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.alternatives import completed, either
 from pullback.rulebooks.chainrule import settled
+from pullback.rulebooks.contracting import contracts, is_product, is_whole
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.facts import masks_in, without_masks
 from pullback.rulebooks.inverses import Systems, solutions
@@ -338,44 +336,6 @@ class Publisher:
         """Whether several wanted gradients read it, and by other ways than through this one."""
         through = {reader.tensor.name, *candidate.inlined}
         return len(self.roots.get(name, ())) > 1 and not self.readers[name] <= through
-
-
-def is_product(e: Expr) -> bool:
-    return any(isinstance(node, Sum) for node in walk(e))
-
-
-def is_whole(e: Expr) -> bool:
-    """Whether a product with the value would take it apart: a constant, a product, or blocks side by side."""
-    if e is ZERO or _is_delta(e) or _is_separable(e):
-        return False  # a delta collapses, and f(i) g(j) leaves a product of vectors
-    return not tensors(e) or is_product(e) or all(_is_block(t) for t in getattr(e, "terms", (e,)))
-
-
-def _is_delta(e: Expr) -> bool:
-    factors = e.factors if isinstance(e, Mul) else (e,)
-    deltas = [f for f in factors if isinstance(f, Bracket) and f.relation == "==" and not tensors(f)]
-    return bool(deltas) and not any(free(f) for f in factors if f not in deltas)
-
-
-def _is_separable(e: Expr) -> bool:
-    """Whether no factor joins two of the indices: f(i) g(j)."""
-    return len(free(e)) > 1 and isinstance(e, Mul) and all(len(free(factor)) <= 1 for factor in e.factors)
-
-
-def _is_block(term: Expr) -> bool:
-    """Whether a bracket of indices alone says where the term stands."""
-    factors = term.factors if isinstance(term, Mul) else (term,)
-    return any(isinstance(f, Bracket) and not tensors(f) for f in factors)
-
-
-def contracts(e: Expr, tensor: Tensor) -> bool:
-    """Whether entries of the tensor are summed in a product with others."""
-    for node in walk(e):
-        if isinstance(node, Sum) and isinstance(node.body, Mul):
-            read = [f for f in node.body.factors if isinstance(f, Access) and free(f) & set(node.indices)]
-            if len(read) > 1 and any(f.tensor is tensor for f in read):
-                return True
-    return False
 
 
 def _sum(terms: Sequence[Term]) -> Expr:
