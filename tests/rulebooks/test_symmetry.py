@@ -61,6 +61,8 @@ FORMULAS = [
     ),
     # A quadratic form in an inverse is symmetric, although a system is solved.
     ("Q = W.T @ solve(K, W)\nf = logdet(Q)", {"K": "spd"}, "W", "dW = 2 * solve(K, W) @ inv(Q)"),
+    # The same residual twice is one thing.
+    ("f = (y - p) @ solve(K, y - p)", {"K": "spd"}, "p", "dp = -2 * solve(K, y - p)"),
     ("L = y @ solve(K, y)", {"K": "spd"}, "y", "dy = 2 * solve(K, y)"),
     (
         "H = eye(M) - ones([M, M]) / M\nf = trace(Z @ Z.T @ H @ C @ H)",

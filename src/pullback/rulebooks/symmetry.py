@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 
 from pullback.affine import same
 from pullback.expression import (
     Access,
+    Add,
     Bracket,
     Definition,
     Element,
@@ -36,7 +37,7 @@ def with_symmetry(program: Program) -> Program:
     definitions: list[Definition] = []
     for definition in program.definitions:
         body = renewed_in(definition.body, renewed)
-        body = body if definition.source else settled(body)
+        body = _named(body if definition.source else settled(body), definitions)
         tensor = definition.tensor
         if not is_symmetric(tensor) and mirrors(
             definition.indices, through_inverses(body, solves_in(definitions), {})
@@ -47,6 +48,20 @@ def with_symmetry(program: Program) -> Program:
         new = renewed.get(tensor, tensor)
         definitions.append(Definition(new, definition.indices, body, definition.source, definition.place))
     return changed(program, definitions=tuple(definitions))
+
+
+def _named(e: Expr, earlier: Sequence[Definition]) -> Expr:
+    """The expression with each sum that a hidden definition holds read from there, so that it is one thing."""
+    hidden = [d for d in earlier if not d.source and isinstance(d.body, Add)]
+
+    def change(node: Expr) -> Expr | None:
+        for definition in hidden if isinstance(node, Add) else ():
+            found = next(unifications(definition.body, node, definition.indices, {}), None)
+            if found is not None and len(found) == len(definition.indices):
+                return Access(definition.tensor, tuple(found[index] for index in definition.indices))
+        return None
+
+    return replace(e, change) if hidden else e
 
 
 def through_inverses(e: Expr, solves: Mapping[Tensor, Definition], inverses: Mapping[Tensor, Tensor]) -> Expr:
