@@ -156,14 +156,23 @@ def test_the_language_page_states_the_derivatives_of_the_table() -> None:
 
 
 def kinks() -> list[list[str]]:
+    return table((REPOSITORY / "docs" / "kinks.md").read_text("utf-8").partition("## Compositions")[0])
+
+
+def compositions() -> list[list[str]]:
     text = (REPOSITORY / "docs" / "kinks.md").read_text("utf-8")
+    return table(text.partition("## Compositions")[2])
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of each row of the tables in a text."""
     return [
         [cell.strip() for cell in row.strip("|").split("|")] for row in re.findall(r"^\| `.*\|$", text, re.M)
     ]
 
 
 def numbers(cell: str) -> list[float]:
-    return [float(part) for part in re.findall(r"-?\d+(?:\.\d+)?", cell)]
+    return [float(part) for part in re.findall(r"nan|inf|-?\d+(?:\.\d+)?", cell)]
 
 
 def point(cell: str) -> list[np.ndarray]:
@@ -212,6 +221,49 @@ def test_the_kinks_of_jax(row: list[str]) -> None:
     function: Callable[..., Any] = jax.nn.relu if name == "relu" else getattr(jax.numpy, name)
     gradient = jax.grad(function)(*(jax.numpy.asarray(value, dtype="float32") for value in point(row[1])))
     assert np.ravel(gradient).tolist() == numbers(row[4])
+
+
+COMPOSITIONS = pytest.mark.parametrize("row", compositions(), ids=lambda row: f"{row[0]}-{row[1]}")
+WORDS = ("minimum", "maximum", "sqrt", "sum", "prod", "where", "abs", "log")
+
+
+def written(row: list[str]) -> str:
+    return row[0].strip("`")
+
+
+@COMPOSITIONS
+def test_the_compositions_of_pullback(row: list[str]) -> None:
+    (x,) = point(row[1])
+    backward = pullback.derive(f"y = {written(row)}", {"x": "N" if x.ndim else ""}).compile()
+    with np.errstate(all="ignore"):
+        found = backward({"x": x})["x"]
+    np.testing.assert_array_equal(np.ravel(found), numbers(row[2]))
+
+
+@COMPOSITIONS
+@pytest.mark.torch
+def test_the_compositions_of_pytorch(row: list[str]) -> None:
+    torch = pytest.importorskip("torch")
+
+    def of_tensors(name: str) -> Any:
+        function = {"norm": torch.linalg.norm, "max": torch.amax}.get(name) or getattr(torch, name)
+        as_tensor = lambda a: a if torch.is_tensor(a) else torch.tensor(float(a), dtype=torch.float64)  # noqa: E731
+        return lambda *arguments: function(*map(as_tensor, arguments))
+
+    x = torch.tensor(point(row[1])[0], requires_grad=True)
+    words = {name: of_tensors(name) for name in (*WORDS, "norm", "max")}
+    eval(written(row), words, {"x": x}).backward()  # noqa: S307
+    np.testing.assert_array_equal(np.ravel(x.grad.numpy()), numbers(row[3]))
+
+
+@COMPOSITIONS
+@pytest.mark.jax
+def test_the_compositions_of_jax(row: list[str]) -> None:
+    jax = pytest.importorskip("jax")
+    words = {name: getattr(jax.numpy, name) for name in (*WORDS, "max")} | {"norm": jax.numpy.linalg.norm}
+    x = jax.numpy.asarray(point(row[1])[0], dtype="float32")
+    found = jax.grad(lambda x: eval(written(row), words, {"x": x}))(x)  # noqa: S307
+    np.testing.assert_array_equal(np.ravel(found), numbers(row[4]))
 
 
 # ---- set-up --------------------------------------------------------------------------------

@@ -60,6 +60,18 @@ def test_a_share_of_nothing_has_no_entropy() -> None:
     assert found == pytest.approx([1.0, 1.0 + 2 * 0.5 * math.log(0.5) * (math.log(0.5) + 1)])
 
 
+def test_a_product_has_a_gradient_where_an_entry_is_zero() -> None:
+    backward = derive("y = prod(X, axis=1)", {"X": "N D"}).compile()
+    x = np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 2.0], [1.0, 2.0, 3.0]])
+    assert backward({"X": x}, np.ones(3))["X"].tolist() == [[6, 0, 0], [0, 0, 0], [6, 3, 2]]
+
+
+@pytest.mark.parametrize("program", ["y = where(x > 0, log(x), 0)", "y = sum(relu(x)) ** 0.5"])
+def test_a_mask_wins_over_a_pole_in_scalars_too(program: str) -> None:
+    with np.errstate(divide="ignore"):
+        assert derive(program, {"x": ""}).compile()({"x": np.array(0.0)})["x"] == 0
+
+
 LAWS: list[tuple[str, Any]] = [
     ("Y = sigmoid(X) * (1 - X) + X", "p (c - f) + f"),
     ("Y = tanh(X) * (1 - X * tanh(X)) + X", "p (c - f) + f"),

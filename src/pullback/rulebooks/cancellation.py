@@ -143,7 +143,11 @@ class Cancellation:
         masks = {f: mask for f in e.factors if (mask := self._mask(f)) is not None}
         for large in (f for f in e.factors if f not in masks and self._may_be_infinite(f)):
             asked = self._inputs(large)
-            near = {f: m for f, m in masks.items() if asked & self._inputs(m) and free(large) & free(m)}
+            near = {
+                f: m
+                for f, m in masks.items()
+                if asked & self._inputs(m) and (not free(large) or free(large) & free(m))
+            }
             if near:
                 kept = large
                 for mask in near.values():

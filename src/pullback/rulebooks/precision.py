@@ -56,7 +56,8 @@ class Precision:
         A forward `x / norm(x)` has no value at 0, so it stays; in a gradient it is the norm's derivative.
         """
         quotients = (self.proportional, self.multiplied_out)
-        first = (*quotients, self.norm_at_zero) if self.gradients else quotients
+        at_zero = (self.norm_at_zero, self.product_at_zero)
+        first = (*quotients, *at_zero) if self.gradients else quotients
         then = (self.log_near_one, self.exp_near_zero, self.one_minus_cos, self.variance, self.root)
         return tuple(tuple(rule(law) for law in laws) for laws in (first, then))
 
@@ -184,6 +185,24 @@ class Precision:
                 return mul(*others, power(safe, MINUS_ONE)), "x / norm(x) is 0 where every x is 0"
         return None
 
+    def product_at_zero(self, e: Expr) -> Applied:
+        """prod(x) / x[i] = Π_k≠i x[k], the product of what is not 0 where no other entry is"""
+        if not isinstance(e, Mul):
+            return None
+        for product in e.factors:
+            match self.seen.opened(product):
+                case Element("prod", (), (indices,), (body,), attributes) if not _is_safe(body):
+                    below = (f for f in e.factors if isinstance(f, Pow) and f.exponent is MINUS_ONE)
+                    found = next((f for f in below if placed(body, f.base, indices) is not None), None)
+                    if found is not None:
+                        kept = Element("prod", (), (indices,), (_without_zero(body),), attributes)
+                        zeros = total(indices, bracket("==", body, ZERO))
+                        alone = bracket("==", zeros, bracket("==", found.base, ZERO))
+                        rest = [f for f in e.factors if f is not product and f is not found]
+                        quotient = power(_without_zero(found.base), MINUS_ONE)
+                        return mul(*rest, kept, quotient, alone), "prod(x) / x[i], though an entry may be 0"
+        return None
+
     def _reciprocal_root(self, e: Expr) -> tuple[Expr, tuple[Index, ...], Expr] | None:
         """(norm, indices, x) where the factor is 1 / sqrt(Σ x²), read through a name or not."""
         norm: Expr
@@ -204,6 +223,10 @@ class Precision:
                     case Sum(indices, Pow(x, Num(two))) if two == 2:
                         return norm, indices, x
         return None
+
+
+def _without_zero(x: Expr) -> Expr:
+    return call("where", bracket("!=", x, ZERO), x, ONE)
 
 
 def _is_below(e: Expr) -> bool:
@@ -230,3 +253,8 @@ def _ratio(above: dict[str, Fraction], below: dict[str, Fraction]) -> Fraction |
 
 def _factors(e: Expr) -> tuple[Expr, ...]:
     return e.factors if isinstance(e, Mul) else (e,)
+
+
+def _is_safe(x: Expr) -> bool:
+    """Whether zeros have been taken out already."""
+    return isinstance(x, Call) and x.function == "where"
