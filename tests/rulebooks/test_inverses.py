@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from pullback.api import derive
+from pullback.claiming import claim
+from pullback.cost import operations, tokens
+from pullback.sizes import evaluate_size
 
 SHAPES = {"A": "N N", "B": "N N", "C": "M M", "X": "M N", "Z": "N N", "c": "", "m": "M", "S": "N N", "y": "N"}
 
@@ -58,3 +65,25 @@ def test_an_inverse_meets_its_factors(program: str, assume: dict[str, str], wrt:
     derivation = derive(program, SHAPES, assume=assume)
     assert derivation.report.unknown == 0
     assert "; ".join(derivation.gradients[wrt].lines) == expected
+
+
+LITERATURE: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "linear_algebra.json").read_text(encoding="utf-8")
+)
+SIZE = 64
+
+
+@pytest.mark.parametrize("case", LITERATURE, ids=lambda case: str(case["id"]))
+def test_a_gradient_of_the_literature_costs_no_more_than_published(case: dict[str, Any]) -> None:
+    beside = {"shapes": case["shapes"], "assume": case["assume"]}
+    derivation = derive(case["program"], wrt=list(case["published"]), **beside)
+    assert derivation.report.unknown == 0
+    program = derivation.program
+    sizes = dict.fromkeys(program.sizes, SIZE)
+    shapes = {t.name: tuple(evaluate_size(e, sizes) for e in t.shape) for t in program.by_name.values()}
+    shapes[f"d{program.output.name}"] = shapes[program.output.name]
+    for wrt, published in case["published"].items():
+        text = str(derivation.gradients[wrt])
+        assert operations(text, shapes, sizes) <= operations(published, shapes, sizes), text
+        assert tokens(text) <= 1.3 * tokens(published), text
+    assert claim(case["program"], case["published"], **beside).ok
