@@ -139,6 +139,25 @@ def test_what_may_mean_something_else_is_left_open(text: str, reason: str) -> No
     assert any(reason in line.reason for line in report.lines)
 
 
+def test_a_line_that_is_right_with_what_was_said_above() -> None:
+    scaled = "X: [N, D]\nW: [D, M]\nY = X W\nZ = 3 Y\nG = exp(Z)\ndZ = dG ∘ G ∘ 3\ndW = Xᵀ dZ"
+    report = proofread(block(scaled.replace("∘ 3", "* 3")))
+    assert [line.ok for line in report.lines if line.is_judged] == [False, True]
+    assert "it is right with dZ as said above" in report.lines[-1].reason
+    assert proofread(block(scaled.replace(" ∘ 3", "").replace("dW = Xᵀ dZ", "dW = 3 Xᵀ dZ"))).ok is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "V: [N, N]\nx: [N]\nL = tril(V)\nf = sum(L @ x)\ndV = tril(outer(ones([N]), x))",
+        "S: [D, D]\nx: [D]\nz = solve(S, x)\nu = solve(S.T, dz)\nP = outer(u, z)\ndx = u\ndS = -P",
+    ],
+)
+def test_names_that_could_be_taken_for_something_else(text: str) -> None:
+    assert proofread(block(text)).ok is True
+
+
 def test_row_sums_are_a_column_or_a_vector() -> None:
     text = "W: [M, N]\nb: [M]\nx: [N, K]\nY[m,k] = W[m,n] * x[n,k] + b[m] * (n == 0)\ndb = rowsum(dY)"
     assert proofread(block(text)).ok is not False

@@ -181,13 +181,16 @@ class Drafting:
         if sizes is not None and (word in self.names.sizes or (word.isupper() and len(word) == 1)):
             self._sizes(part, int(sizes[0]))
             return
-        if not word or word in self.names.ranks or word in UPSTREAM or self.names.gradient(word) is not None:
+        if not word or word in self.names.ranks or self.names.gradient(word) is not None:
             return
         if self._is_opaque(part, word):
             return
         if self.whole is not None and self.fixed:
             return
         for line in self._readings(part, word):
+            used = set(re.findall(r"[A-Za-z]\w*", line)) - {word}
+            if used & (self.defined_words - set(self.names.ranks)):
+                continue  # it reads what another line defines, and that line reads a gradient
             try:
                 found = read_program("\n".join([*self.lines, line]), **self._beside([*self.lines, line]))
             except PullbackError as problem:
@@ -240,30 +243,8 @@ class Drafting:
         known = found is not None and found[2] in self.names.ranks
         if not known or found is None or word not in LOSSES:
             return False
-        from_language = found[1] in (
-            "sum",
-            "mean",
-            "norm",
-            "trace",
-            "logdet",
-            "det",
-            "max",
-            "min",
-            "prod",
-            "exp",
-        )
-        if from_language or found[1] in (
-            "log",
-            "sqrt",
-            "tr",
-            "logsumexp",
-            "sigmoid",
-            "tanh",
-            "relu",
-            "abs",
-            "square",
-        ):
-            return False
+        if found[1] in CALLED:
+            return False  # a function of the language: the loss has a formula
         self.opaque = (word, found[2])
         self.defining.add(id(part))
         return True

@@ -71,6 +71,7 @@ class Judging:
     lowering: Lowering = field(init=False)
     helpers: dict[str, str] = field(default_factory=dict)  # name -> its lines
     before: dict[str, str] = field(default_factory=dict)  # what was last said of a target
+    said: dict[str, str] = field(default_factory=dict)  # gradient -> the line that last defined it
 
     def __post_init__(self) -> None:
         self.setting = LineSetting(self.draft.program)
@@ -224,9 +225,29 @@ class Judging:
         previous = self.before.get(key)
         if previous is not None and judged.ok is not None and judged.ok is False:
             judged = replace(judged, follows=self.equal(target, previous, claim))
+        if judged.ok is False and target.kind == "gradient":
+            judged = self.as_said(target, judged, claim)
         if judged.ok is not None and target.kind != "equality":
             self.before[key] = claim
+        if target.kind == "gradient":
+            self.said[target.key] = claim if target.head else f"{target.key} = {low.text}"
         return judged
+
+    def as_said(self, target: Target, judged: Judged, claim: str) -> Judged:
+        """A line that is right with the gradients as earlier lines have them, though these are others."""
+        read = set(re.findall(r"[A-Za-z]\w*", claim)) & set(self.said) - {target.key}
+        if not read:
+            return judged
+        above = [self.said[word] for word in self.said if word in read]
+        lines = "\n".join([*self.needed("\n".join(above)), *above, claim])
+        try:
+            verdict = judge(self.setting, self.setting.about(target.key).name, lines, mend=False)
+        except PullbackError:
+            return judged
+        if not verdict.ok:
+            return judged
+        note = f"it is right with {' and '.join(sorted(read))} as said above, not with the true one"
+        return replace(judged, ok=True, reason=note, verdict=None, follows=None)
 
     def rank_of(self, target: Target) -> int:
         """The axes of what the sides of a chain are."""
