@@ -300,7 +300,38 @@ def named_params(p, x):
     return np.sum((h @ p["decoder"] - x) ** 2)
 
 
+def transposed_convolution(x, w):
+    (n,) = x.shape
+    y = np.zeros(2 * n + len(w) - 2)
+    for i in range(n):
+        y[2 * i : 2 * i + len(w)] += x[i] * w
+    return y
+
+
+def grouped_queries(q, k, v, groups=2):
+    k, v = np.repeat(k, groups, axis=0), np.repeat(v, groups, axis=0)
+    s = np.einsum("htd,hsd->hts", q, k) / np.sqrt(q.shape[-1])
+    return np.einsum("hts,hsd->htd", scipy_softmax(s, axis=-1), v)
+
+
+def mixture_of_experts(x, gate, experts):
+    g = np.exp(x @ gate)
+    g /= g.sum(-1, keepdims=True)
+    return np.einsum("ne,neh->nh", g, np.einsum("nd,edh->neh", x, experts))
+
+
+def advantage(r, v, gamma=0.99):
+    adv = 0.0
+    for t in reversed(range(len(r))):
+        adv = r[t] + gamma * adv - v[t]
+    return adv**2
+
+
 CASES = [
+    (transposed_convolution, {"x": "3", "w": "2"}),
+    (grouped_queries, {"q": "4 T D", "k": "2 T D", "v": "2 T D"}),
+    (mixture_of_experts, {"x": "N D", "gate": "D E", "experts": "E D H"}),
+    (advantage, {"r": "3", "v": "3"}),
     (affine, {"x": "N 2 3", "w": "6 M", "b": "M"}),
     (two_layer_net, {"X": "N D", "W1": "D H", "b1": "H", "W2": "H C", "b2": "C", "y": "N"}),
     (svm_loss, {"W": "D C", "X": "N D", "y": "N"}),

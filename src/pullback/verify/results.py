@@ -19,6 +19,7 @@ from pullback.evaluator import (
     numeric_gradients,
     random_inputs,
 )
+from pullback.evaluator.sizes import assignments
 from pullback.expression import (
     Access,
     Call,
@@ -302,7 +303,8 @@ def _by_differences(
         if entries <= LARGEST_CENTRAL:
             return central_difference(derived, wrt, lines, sizes)
     except LimitProblem:
-        sizes = {}
+        extents = {extent for tensor in derived.program.by_name.values() for extent in tensor.shape}
+        sizes = next(assignments(extents), {})
     return directional_difference(derived, wrt, lines, sizes)
 
 
