@@ -139,6 +139,7 @@ def main() -> None:
     kinds: list[tuple[str, Callable[[], list[Case]]]] = [
         ("NumPy", of_numpy), ("PyTorch", of_torch), ("JAX", of_jax),
     ]  # fmt: skip
+    measured(of_numpy()[0])
     unit = measured(of_numpy()[0])[0]
     print(f"{'kind':8} {'what':20} {'first s':>8} {'again s':>8} {'× norm':>7}  verdict")
     for kind, cases in kinds:

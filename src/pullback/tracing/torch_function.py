@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -271,17 +272,24 @@ class TorchFunction(Pass):
         return "\n".join(lines)
 
 
+@cache
+def _decompositions() -> dict[Any, Any]:
+    """PyTorch's own, to its core operations; to put the table together takes longer than a trace."""
+    from torch._decomp import core_aten_decompositions
+
+    table: Any = core_aten_decompositions()
+    return dict(table.items())
+
+
 def _operations(joint: Any, samples: Sequence[Any]) -> Any:
     """The graph of ATen operations of a function of tensors. Raises `Untraceable`."""
     import torch
-    from torch._decomp import core_aten_decompositions
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    table: Any = core_aten_decompositions()
     pure = torch.func.functionalize(joint, remove="mutations_and_views")
     torch.manual_seed(0)
     try:
-        return make_fx(pure, decomposition_table=dict(table.items()))(*samples)
+        return make_fx(pure, decomposition_table=_decompositions())(*samples)
     except PullbackError:
         raise
     except CODE_ERRORS as error:
