@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pullback.capturing import capture
 from pullback.derivation import derive_program
 from pullback.errors import PullbackError
 from pullback.formula import gradient_program
+from pullback.tracing.jax_function import JaxFunction, wide
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
 from pullback.tracing.torch_context import Context
@@ -26,8 +28,15 @@ def right_formulas(code: Pass, args: Sequence[Any], names: Sequence[str]) -> dic
     forward = _forward(code, args)
     if forward is None:
         return {}
+    with wide() if isinstance(code, JaxFunction) else nullcontext():
+        return _derived(forward, _examples(code, args), names)
+
+
+def _derived(
+    forward: Callable[..., Any], examples: Sequence[Any], names: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     try:
-        captured = capture(forward, _examples(code, args))
+        captured = capture(forward, tuple(examples))
         wanted = {name: captured.names.get(name, name) for name in names}
         derived = derive_program(captured.read(), list(wanted.values()))
         found = {}
@@ -56,6 +65,9 @@ def _forward(code: Pass, args: Sequence[Any]) -> Callable[..., Any] | None:
                 out, _, _ = code.split(code.forward(*given), len(given))
                 return out
 
+        case JaxFunction() if all(tree is None for tree in code.arguments.trees):
+            value = code.function.fun
+
         case _:
             return None
     if len(code.outputs(args)) != 1:
@@ -79,6 +91,10 @@ def _default_setup() -> Any:
 
 
 def _examples(code: Pass, args: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(code, JaxFunction):
+        import jax
+
+        return tuple(jax.numpy.asarray(x) if isinstance(x, np.ndarray) else x for x in args)
     if not isinstance(code, TorchFunction):
         return tuple(args)
     import torch

@@ -206,3 +206,10 @@ def test_wrong_rules_are_wrong(function: Any, inputs: tuple[Any, ...], name: str
     assert verdict.ok is False, verdict.explain()
     found = {v.wrt: v for v in verdict.verdicts}
     assert (found[name].ok, found[name].kind) == (False, kind), verdict.explain()  # type: ignore[attr-defined]
+
+
+def test_a_wrong_rule_comes_with_the_derived_formula() -> None:
+    rules = made(linear, linear_fwd, lambda s, d: (linear_bwd(s, d)[0], 2 * linear_bwd(s, d)[1], d.sum(0)))
+    wrong = check(rules, LINEAR).verdicts[1]  # type: ignore[attr-defined]
+    assert wrong.right[-1].startswith("dw = x.T @ d"), wrong.right
+    assert wrong.mend.after == "dw / 2"
