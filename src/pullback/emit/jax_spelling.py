@@ -50,6 +50,11 @@ def norm(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = F
     y = m * jnp.sqrt(((x / m) ** 2).sum(axis=axis, keepdims=True))
     return y if keepdims else jnp.squeeze(y, axis=axis)
 ''',
+    "add_rows": '''
+def add_rows(t: Array, rows: int, x: Array) -> Array:
+    """For each row v of the result the sum of the rows x[b] with t[b] = v."""
+    return jnp.zeros((rows,) + x.shape[1:], x.dtype).at[t].add(x)
+''',
     "logdet": '''
 def logdet(x: Array) -> Array:
     """log |det x|."""

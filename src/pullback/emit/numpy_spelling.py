@@ -91,6 +91,13 @@ def norm(x, axis=None, keepdims=False):
     y = m * np.sqrt(((x / m) ** 2).sum(axis=axis, keepdims=True))
     return y if keepdims else np.squeeze(y, axis=axis)
 ''',
+    "add_rows": '''
+def add_rows(t, rows, x):
+    """For each row v of the result the sum of the rows x[b] with t[b] = v."""
+    y = np.zeros((rows,) + x.shape[1:], dtype=x.dtype)
+    np.add.at(y, t, x)
+    return y
+''',
     "logdet": '''
 def logdet(x):
     """log |det x|."""

@@ -26,7 +26,7 @@ _BUILTINS: Final = {"float": float, "abs": abs, "max": max, "min": min, "__impor
 _ATTRIBUTES: Final = {
     "T", "mT", "shape", "dtype", "device", "ndim", "astype", "to", "sum", "mean", "max", "min", "amax", "amin", "prod",
     "cumsum", "reshape", "transpose", "permute", "expand", "copy", "clamp", "flatten", "squeeze", "detach",
-    "new_full", "new_ones", "new_zeros", "logabsdet",
+    "new_full", "index_add", "at", "add", "new_ones", "new_zeros", "logabsdet",
 }  # fmt: skip
 _MODULES: Final = {
     "numpy": {"np": "numpy"},

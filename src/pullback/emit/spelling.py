@@ -107,6 +107,15 @@ class Speller(ABC):
         raise InternalProblem(f"no target has words for {ast.unparse(node)}")
 
     def _binary(self, node: ast.BinOp) -> Spelt:
+        match node:
+            case ast.BinOp(
+                ast.Attribute(ast.Call(ast.Name("onehot"), [which, rows]), "T"), ast.MatMult(), added
+            ):
+                # A one-hot matrix would be multiplied by: adding its rows up is what is meant.
+                self._integral += 1
+                arguments = [self.spell(which).tree, self.spell(rows).tree]
+                self._integral -= 1
+                return Spelt(self.helper("add_rows", [*arguments, self.real(self.spell(added))], {}), "real")
         left, right = self.spell(node.left), self.spell(node.right)
         kinds = {left.kind, right.kind}
         divides = isinstance(node.op, ast.Div | ast.Pow)

@@ -76,6 +76,11 @@ def onehot(t: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     """1 where the last index is t, else 0."""
     return (t[..., None] == torch.arange(classes, device=t.device)).to(dtype)
 ''',
+    "add_rows": '''
+def add_rows(t: Tensor, rows: int, x: Tensor) -> Tensor:
+    """For each row v of the result the sum of the rows x[b] with t[b] = v."""
+    return x.new_zeros((rows,) + x.shape[1:]).index_add(0, t, x)
+''',
     "logdet": '''
 def logdet(x: Tensor) -> Tensor:
     """log |det x|."""
