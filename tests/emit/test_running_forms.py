@@ -16,7 +16,7 @@ ROWS = [
     ("L = sum(exp(x) - x)", {"x": "N"}, "np.expm1(x)"),
     ("L = sum(x - sin(x))", {"x": "N"}, "np.sin(0.5 * x) ** 2"),
     ("f = norm(x - b)", {"x": "N", "b": "N"}, "np.where(f > 0, f, 1)"),
-    ("q = x[i]**2; f = sqrt(q)", {"x": "N"}, "f = norm(x, axis=-1)"),
+    ("q = x[i]**2; f = sqrt(q)", {"x": "N"}, "f = norm(x)\n"),
     ("Z[i] = exp(S[i,j]) * (j <= i); P[i,j] = exp(S[i,j]) * (j <= i) / Z[i]", {"S": "N N"},
      "P = weighted_softmax(S, (j_ <= i_[:, None]).astype(dtype), axis=-1)"),
     ("Z[i] = exp(S[i,j]) * (j <= i); L = log(Z[i])", {"S": "N N"}, "weighted_softmax("),

@@ -256,7 +256,7 @@ def _element(e: Element) -> Form:
     match e.operator:
         case "softmax" | "log_softmax":
             return _along(e)
-        case "logsumexp" | "max" | "min" | "prod":
+        case "logsumexp" | "max" | "min" | "prod" | "norm":
             child = lift(e.bodies[0])
             if not set(e.binders[0]) <= set(child.labels):
                 raise NoMatrixForm
