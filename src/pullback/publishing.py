@@ -60,6 +60,7 @@ from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
+MAX_LEFT = 4  # up to so many each is also tried with a line of its own
 MAX_SLICES = 8  # of an axis that is written slice by slice
 MAX_NODES = 150  # of a line with other lines written into it
 
@@ -143,7 +144,11 @@ class Publisher:
             t.name for t in tensors(definition.body) if t.name not in light and self._is_linked(t, definition)
         ]
         self._considered = {*light, *heavy, *linked, *self.systems.inverses, *self.systems.adjoints}
-        choices = [light, *([n for n in light if n != kept] for kept in light), []]
+        # Of many, one with a single reader that is written out itself is hardly worth a line of its own.
+        direct = {tensor.name for tensor in tensors(definition.body)}
+        many = len(light) > MAX_LEFT
+        left = [name for name in light if not many or name in direct or len(self.readers[name]) > 1]
+        choices = [light, *([n for n in light if n != kept] for kept in left), []]
         choices += [[*light, name] for name in heavy]
         choices += [[*light, *linked], linked] if linked else []
         found = {plain.body: plain}
