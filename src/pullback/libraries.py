@@ -42,7 +42,7 @@ class NumPy(Library):
         return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
     def holds(self, array: Any) -> Holds:
-        return "real" if array.dtype.kind == "f" else "integer" if array.dtype.kind in "iu" else "other"
+        return "real" if array.dtype.kind == "f" else "integer" if array.dtype.kind in "iub" else "other"
 
     def real(self, array: Any) -> Any:
         return array.astype(np.float64)

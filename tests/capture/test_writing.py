@@ -77,6 +77,14 @@ def test_a_gather_along_rows_is_a_line_in_index_notation() -> None:
     assert captured.read().output.rank == 2
 
 
+def test_an_index_takes_no_letter_that_is_a_name() -> None:
+    w = Writer()
+    b, t = w.input("b", ("N", "D")), w.input("t", ("N", 1), kind="int")
+    captured = w.finish(phrases.take_along(w, b, t, 1))
+    assert captured.program == "Y[j,i] = b[j, t[j, i]]"
+    assert captured.read().output.rank == 2
+
+
 def test_an_index_into_axes_of_two_sizes_is_refused() -> None:
     w = Writer()
     t = w.input("t", ("N",), kind="int")

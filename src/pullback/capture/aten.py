@@ -160,9 +160,7 @@ def _var(
     w: Writer, x: Value, dim: Any = None, *more: Any, correction: Any = None, keepdim: bool = False, **o: Any
 ) -> Value:
     if more:
-        correction, keepdim = (
-            (1 if dim else 0, more[-1]) if isinstance(more[0], bool) else (more[0], more[-1])
-        )
+        correction, keepdim = int(more[0]), len(more) > 1 and bool(more[1])
     correction = o.get("unbiased", 1) if correction is None else correction
     axes = phrases.axes_of(x, _axes(dim))
     mean = phrases.reduce(w, "mean", x, axes, True, "mean")
@@ -200,6 +198,23 @@ def addmm(w: Writer, x: Value, a: Value, b: Value, *, beta: Any = 1, alpha: Any 
 
 def _einsum(w: Writer, spec: str, operands: Sequence[Value], **_: Any) -> Value:
     return phrases.einsum(w, spec, operands)
+
+
+def _bilinear(w: Writer, a: Value, b: Value, weight: Value, bias: Value | None = None) -> Value:
+    product = phrases.einsum(w, "...i,oij,...j->...o", [a, weight, b])
+    return product if bias is None else phrases.add_(w, product, bias)
+
+
+def _weight_norm(w: Writer, v: Value, g: Value, dim: int = 0) -> Value:
+    """g * v / |v|, a norm for each entry of one axis."""
+    axes = [k for k in range(v.rank) if k != dim % v.rank]
+    size = phrases.reduce(w, "norm", v, axes, True, f"{w.hint}_norm")
+    return w.elementwise("{0} * {1} / {2}", g, v, size)
+
+
+def _softshrink(w: Writer, x: Value, bound: float = 0.5) -> Value:
+    below = w.elementwise("where({0} < -{1}, {0} + {1}, 0)", x, value(w, bound))
+    return w.elementwise("where({0} > {1}, {0} - {1}, {2})", x, value(w, bound), below)
 
 
 def _outer(w: Writer, a: Value, b: Value) -> Value:
@@ -304,6 +319,9 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "prelu": lambda w, x, a: w.elementwise("where({0} > 0, {0}, {1} * {0})", x, phrases.per_channel(w, a, x)),
     "threshold": lambda w, x, t, v: w.elementwise("where({0} > {1}, {0}, {2})", x, value(w, t), value(w, v)),
+    "softshrink": _softshrink,
+    "bilinear": _bilinear,
+    "_weight_norm": _weight_norm,
     "masked_fill": _masked_fill,
     "where": _where,
     "lerp": _lerp,

@@ -122,7 +122,7 @@ def _index(w: Writer, x: Value, indices: Sequence[Value | None]) -> Value:
         if t.kind == "bool":
             raise refuse("indexing by a mask has a shape that depends on values", "where(mask, x, 0)")
         return phrases.take(w, x, t, axis)
-    if len(named) == 2 and named[0][0] == 0 and named[1][0] == 1 and named[0][1].hint == "arange":
+    if [axis for axis, _ in named] == [0, 1] and phrases.counts(named[0][1]):
         return phrases.picked(w, x, named[1][1])
     raise refuse("indexing by several tensors at once")
 

@@ -9,6 +9,8 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pullback.capture.views import bound as bound
 from pullback.capture.views import entry as entry
 from pullback.capture.views import new_axis as new_axis
@@ -19,7 +21,7 @@ from pullback.capture.writing import Shape, Value, Writer, broadcast, shape_list
 from pullback.expression import ONE, Expr, add
 from pullback.reading.shapes import parse_size
 from pullback.reading.value import broadcast_shapes
-from pullback.sizes import normal_size, same_size
+from pullback.sizes import normal_size, same_size, size_text
 
 LETTERS = "bijklmnpqrstuvwxyz"
 
@@ -71,6 +73,8 @@ def expand(w: Writer, x: Value, shape: Sequence[Any]) -> Value:
 def take(w: Writer, x: Value, index: Value, axis: int = 0) -> Value:
     """Entries of one axis, named by an integer input; one that the code reshaped is read in its own shape."""
     axis %= x.rank
+    if index.rank == 1 and counts(index):
+        return part(w, x, axis, 0, index.shape[0])
     if index.whole is not None:
         found = take(w, x, index.whole, axis)
         return reshape(w, found, [*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
@@ -252,9 +256,10 @@ def move_axis(w: Writer, x: Value, source: int, target: int) -> Value:
 
 def picked(w: Writer, x: Value, index: Value, hint: str = "") -> Value:
     """`x[n, t[n]]`: of axis 1 the entry that an integer input names; further axes are those of the input."""
-    if index.whole is not None and index.rank == 1 and x.rank == 2:
-        own = index.whole
-        return reshape(w, _named_last(w, reshape(w, x, [*own.shape, x.shape[1]]), own), index.shape, hint)
+    cut = _slice_of_input(index) if index.rank == 1 and x.rank == 2 else None
+    if cut is not None:
+        named = _named_last(w, reshape(w, x, [*cut[2], x.shape[1]]), *cut)
+        return reshape(w, named, index.shape, hint)
     w.ranges_over(index, x.shape[1])
     first, *rest = list(LETTERS[: index.rank])
     inner = ", ".join((first, *rest))
@@ -264,9 +269,28 @@ def picked(w: Writer, x: Value, index: Value, hint: str = "") -> Value:
     return w.define(f"{{0}}[{slots}]", x, index, shape=shape, indices=left, hint=hint)
 
 
-def _named_last(w: Writer, x: Value, index: Value) -> Value:
-    """`x[b, t, index[b, t]]`."""
+def counts(t: Value) -> bool:
+    """0, 1, 2, …: an index that names the rows in their order."""
+    return t.constant and t.data is not None and np.array_equal(t.data, np.arange(t.data.size))
+
+
+def _slice_of_input(index: Value) -> tuple[Value, list[Expr], list[Expr]] | None:
+    """The integer input behind a reshaped slice, with where the slice begins on each axis, and its lengths."""
+    layout = index.layout
+    if layout is None or layout.source.tree is not None:
+        return None
+    pieces = [piece for axis in layout.axes for piece in axis]
+    if [(piece,) for piece in pieces] != list(layout.inner):
+        return None
+    return layout.source, [start for start, _ in layout.cuts], [piece.size for piece in pieces]
+
+
+def _named_last(w: Writer, x: Value, index: Value, starts: Sequence[Expr], lengths: Sequence[Expr]) -> Value:
+    """`x[b, t, index[b, t + 1]]`, the index being a slice that begins at `starts`."""
     w.ranges_over(index, x.shape[-1])
     left = list(LETTERS[: index.rank])
-    slots = ", ".join((*left, f"{{1}}[{', '.join(left)}]"))
-    return w.define(f"{{0}}[{slots}]", x, index, shape=index.shape, indices=left, hint="picked")
+    zero = parse_size(0)
+    pairs = zip(left, starts, strict=True)
+    places = [k if same_size(at, zero) else f"{k} + {size_text(at)}" for k, at in pairs]
+    slots = ", ".join((*left, f"{{1}}[{', '.join(places)}]"))
+    return w.define(f"{{0}}[{slots}]", x, index, shape=lengths, indices=left, hint="picked")

@@ -135,9 +135,9 @@ class Writer:
         kind: Kind = {"b": "bool", "i": "int", "u": "int"}.get(data.dtype.kind, "float")  # type: ignore[assignment]
         if data.size and (data == data.flat[0]).all():
             return self.filled(data.flat[0].item(), data.shape, kind)
-        if kind != "float":
+        if kind == "bool" or (kind == "int" and data.min(initial=0) < 0):
             data, kind = data.astype(np.float64), "float"
-        if np.isneginf(data).any():
+        if kind == "float" and np.isneginf(data).any():
             data = np.where(np.isneginf(data), -1e30, data)
             self.notes.append("-inf in a mask is written -1e30")
         return self.input(hint, data.shape, kind=kind, values=data, parameter=True, constant=True)
@@ -244,16 +244,22 @@ class _Page:
     def _write(self, value: Value) -> None:
         assert value.tree is not None
         operands = [self._tree(x) for x in value.operands]
-        tree = _filled(value.tree, operands)
+        letters = self._letters(value)
+        tree = _filled(value.tree, operands, letters)
         if not self._inlined(value, tree):
             name = self.free.new(value.hint, "Y" if value is self.output else "h")
-            left = f"{name}[{','.join(value.indices)}]" if value.indices else name
+            left = f"{name}[{','.join(letters.values())}]" if letters else name
             if value.declared:
                 self.lines.append(f"{name}: {shape_list(value.shape)}")
             self.lines.append(f"{left} = {ast.unparse(tree)}")
             self.names[value] = name
             tree = ast.Name(name)
         self.trees[value] = tree
+
+    def _letters(self, value: Value) -> dict[str, str]:
+        """The indices of a line in index notation, each under a letter that is no name of the program."""
+        free = (c for c in "ijklmnpqrstuvwxyz" if c not in self.free.taken and c not in value.indices)
+        return {i: next(free) if i in self.free.taken else i for i in value.indices}
 
     def _tree(self, value: Value) -> ast.expr:
         if value not in self.trees:
@@ -313,15 +319,18 @@ def _parsed(text: str) -> ast.expr:
 
 
 class _Fill(ast.NodeTransformer):
-    def __init__(self, operands: Sequence[ast.expr]) -> None:
+    def __init__(self, operands: Sequence[ast.expr], letters: Mapping[str, str]) -> None:
         self.operands = operands
+        self.letters = letters
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.operands[int(node.id[1:])] if node.id[0] == "_" else node
+        if node.id[0] == "_":
+            return self.operands[int(node.id[1:])]
+        return ast.Name(self.letters.get(node.id, node.id))
 
 
-def _filled(tree: ast.expr, operands: Sequence[ast.expr]) -> ast.expr:
-    made: ast.expr = _Fill(operands).visit(deepcopy(tree))
+def _filled(tree: ast.expr, operands: Sequence[ast.expr], letters: Mapping[str, str]) -> ast.expr:
+    made: ast.expr = _Fill(operands, letters).visit(deepcopy(tree))
     return made
 
 
