@@ -136,6 +136,19 @@ def _bounded_norm(w: Writer, x: Value, dim: int, eps: float) -> Value:
     return w.elementwise("maximum({0}, {1})", phrases.reduce(w, "norm", x, dim), w.number(eps))
 
 
+def _cosine_embedding(
+    w: Writer, a: Value, b: Value, y: Value, margin: float = 0.0, reduction: int = 1
+) -> Value:
+    """1 - cos for y = 1, relu(cos - margin) for y = -1; PyTorch adds 1e-12 under the roots."""
+    product = phrases.reduce(w, "sum", w.elementwise("{0} * {1}", a, b), -1)
+    squares = [phrases.reduce(w, "sum", w.elementwise("{0} ** 2", x), -1) for x in (a, b)]
+    template = "{0} / sqrt(({1} + 1e-12) * ({2} + 1e-12))"
+    cosine = w.elementwise(template, product, *squares, hint="cosine")
+    cosine.named = True
+    far = w.elementwise("relu({0} - {1})", cosine, w.number(margin))
+    return reduced(w, w.elementwise("where({0} == 1, 1 - {1}, {2})", y, cosine, far), reduction)
+
+
 def _margin(w: Writer, a: Value, b: Value, y: Value, margin: float = 0.0, reduction: int = 1) -> Value:
     terms = w.elementwise("relu({3} - {2} * ({0} - {1}))", a, b, y, w.number(margin))
     return reduced(w, terms, reduction)
@@ -179,6 +192,7 @@ TABLE: Final[dict[str, Row]] = {
     "cross_entropy_loss": cross_entropy,
     "soft_margin_loss": lambda w, x, y, r=1: reduced(w, w.elementwise("softplus(-{0} * {1})", x, y), r),
     "cosine_similarity": _cosine,
+    "cosine_embedding_loss": _cosine_embedding,
     "margin_ranking_loss": _margin,
     "triplet_margin_loss": _triplet,
 }
