@@ -235,3 +235,11 @@ def test_a_long_chain_needs_no_recursion() -> None:
     case = Case(lines, {"X0": "N"}, {"N": 2}, wrt="X0")
     interpreter = Interpreter(Float64(), case.sizes, {"X0": np.array([0.5, 2.0])}, case.program.definitions)
     assert np.all(np.isfinite(interpreter.tensor("X400")))
+
+
+def test_differences_step_over_no_kink() -> None:
+    """A kink within the first step is seen by extrapolations that do not meet."""
+    program = read_program("L = sum(abs(X - 1))", shapes={"X": "3"})
+    x = np.array([1 + 4e-4, 1 - 3e-4, 3.0])
+    found = numeric_gradients(program.definitions, {"X": x}, {}, ["X"], "L")["X"]
+    np.testing.assert_allclose(found, np.sign(x - 1), atol=1e-9)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from pullback.errors import NameProblem
 from pullback.evaluator.domain import Array, Domain
@@ -18,6 +19,9 @@ from pullback.expression import Definition, Tensor, tensors
 V = TypeVar("V")
 
 ENTRIES = 64  # whose differences are taken in one evaluation
+HALVES = (1.0, 0.5, 0.25)  # of the step: enough to cancel the errors of order h² and h⁴
+CLOSER = (1, 32, 1024)  # what the step is divided by where a kink stands within it
+DOUBT = 1e-7  # by which extrapolations may differ, relative to the largest entry
 
 
 def evaluate(
@@ -170,37 +174,51 @@ def numeric_gradients(
     upstream: Floats | None = None,
     step: float = 1e-3,
 ) -> dict[str, Floats]:
-    """Central differences in float64, extrapolated twice (Richardson): they share nothing with duals."""
+    """Central differences in float64, extrapolated twice (Richardson): they share nothing with duals.
+
+    Where the extrapolations disagree, a kink stands within the step, and a smaller step is taken.
+    """
     last = tensor_named(definitions, output)
+
+    def losses(x: Tensor, moved: Floats) -> Floats:
+        """The loss at copies of x, as losses[entry, which h, sign]."""
+        domain = Float64(draws=moved.shape[0])
+        out = Interpreter(domain, sizes, {**values, x.name: moved}, definitions).tensor(last.name)
+        loss = domain.total(out if upstream is None else out * upstream, last.rank)
+        return np.broadcast_to(loss, (moved.shape[0],)).reshape(-1, len(HALVES), 2)
+
     result = {}
     with np.errstate(all="ignore"):
         for tensor in wrt:
             x = tensor_named(definitions, tensor)
+            shape = np.shape(values[x.name])
             flat = np.asarray(values[x.name], dtype=np.float64).reshape(-1)
-            found = np.empty(flat.size)
-            for first in range(0, flat.size, ENTRIES):
-                count = min(ENTRIES, flat.size - first)
-                moved = _moved(flat, first, count, step).reshape(-1, *np.shape(values[x.name]))
-                domain = Float64(draws=moved.shape[0])
-                out = Interpreter(domain, sizes, {**values, x.name: moved}, definitions).tensor(last.name)
-                loss = domain.total(out if upstream is None else out * upstream, last.rank)
-                loss = np.broadcast_to(loss, (moved.shape[0],)).reshape(count, 3, 2)
-                found[first : first + count] = _extrapolated(loss, step)
-            result[x.name] = found.reshape(np.shape(values[x.name]))
+            found, doubt = np.zeros(flat.size), np.full(flat.size, np.inf)
+            for closer in (step / k for k in CLOSER):
+                left = np.flatnonzero(~(doubt <= DOUBT * np.abs(found).max(initial=0)))
+                for first in range(0, left.size, ENTRIES):
+                    entries = left[first : first + ENTRIES]
+                    moved = _moved(flat, entries, closer).reshape(-1, *shape)
+                    slope, spread = extrapolated(losses(x, moved), closer)
+                    better = (spread < doubt[entries]) | ~np.isfinite(doubt[entries])
+                    found[entries[better]], doubt[entries[better]] = slope[better], spread[better]
+            result[x.name] = found.reshape(shape)
     return result
 
 
-def _moved(flat: Floats, first: int, count: int, step: float) -> Floats:
+def _moved(flat: Floats, entries: npt.NDArray[np.intp], step: float) -> Floats:
     """Copies of the values, each with one entry moved by ±h, for h = step, step/2, step/4."""
-    moves = step * np.array([[1, -1], [0.5, -0.5], [0.25, -0.25]])
-    copies = np.tile(flat, (count, 3, 2, 1))
-    for k in range(count):
-        copies[k, :, :, first + k] += moves
+    copies = np.tile(flat, (entries.size, len(HALVES), 2, 1))
+    for k, entry in enumerate(entries):
+        copies[k, :, :, entry] += step * np.outer(HALVES, [1, -1])
     return copies
 
 
-def _extrapolated(loss: Floats, step: float) -> Floats:
-    """The derivative from losses[entry, which h, sign], extrapolated to h = 0."""
-    a, b, c = ((loss[:, k, 0] - loss[:, k, 1]) / (2 * step / 2**k) for k in range(3))
+def extrapolated(loss: Floats, step: float) -> tuple[Floats, Floats]:
+    """The derivative from losses[entry, which h, sign], extrapolated to h = 0, and how far it moved on the way.
+
+    The errors of order h² and h⁴ cancel. Across a kink the extrapolations do not meet.
+    """
+    a, b, c = ((loss[:, k, 0] - loss[:, k, 1]) / (2 * step * half) for k, half in enumerate(HALVES))
     first, second = (4 * b - a) / 3, (4 * c - b) / 3
-    return np.asarray((16 * second - first) / 15)
+    return np.asarray((16 * second - first) / 15), np.abs(second - first)
