@@ -73,19 +73,23 @@ def is_legal(extents: Iterable[Expr], sizes: Mapping[str, int], least: int = 1) 
         return False
 
 
-def assignments(extents: set[Expr], literals: set[int] | None = None) -> Iterator[dict[str, int]]:
+def assignments(
+    extents: set[Expr], literals: set[int] | None = None, *, crowded: bool = False
+) -> Iterator[dict[str, int]]:
     """Legal assignments of sizes of at least 2, the most telling ones first.
 
     First those at which every extent, such as H-R+1, is at least 2 as well. `literals` are numbers that
     stand in index arithmetic: sizes keep clear of them and, where few, exceed twice the largest.
+    `crowded` ones are as small as they can be, and may meet the numbers among the extents.
     """
     names = names_in(extents)
     if not names:
         yield {}
         return
-    avoid = {
-        int(x.value) for e in extents for x in walk(e) if isinstance(x, Num) and x.value.denominator == 1
-    }
+    avoid: set[int] = set()
+    if not crowded:
+        numbers = (x.value for e in extents for x in walk(e) if isinstance(x, Num))
+        avoid = {int(n) for n in numbers if n.denominator == 1}
     compound = {extent for extent in extents if not isinstance(extent, Size | Num)}
     seen: set[tuple[tuple[int, ...], int]] = set()
     for least in (2, 1) if compound else (1,):
@@ -131,10 +135,11 @@ def literals_in(expressions: Iterable[Expr]) -> set[int]:
     for e in expressions:
         for node in walk(e):
             match node:
-                case Access(_, slots):
-                    parts: tuple[Expr, ...] = slots
+                case Access(tensor, slots):
+                    # A number says nothing about symbols where the axis itself is one.
+                    parts = [s for s, n in zip(slots, tensor.shape, strict=True) if not isinstance(n, Num)]
                 case Bracket(_, left, right):
-                    parts = (left, right)
+                    parts = [left, right] if _has_symbol(node) else []
                 case _:
                     continue
             for part in parts:
@@ -142,6 +147,12 @@ def literals_in(expressions: Iterable[Expr]) -> set[int]:
                     numbers = (abs(x.value) for x in walk(part) if isinstance(x, Num))
                     found.update(int(n) for n in numbers if n.denominator == 1 and 2 <= n <= LARGEST_LITERAL)
     return found
+
+
+def _has_symbol(bracket: Expr) -> bool:
+    """Whether the bracket compares an index of a symbolic range, or something else than indices."""
+    ranges = [node.extent for node in walk(bracket) if isinstance(node, Index)]
+    return not ranges or not all(isinstance(extent, Num) for extent in ranges)
 
 
 def ones(extents: set[Expr]) -> dict[str, int] | None:

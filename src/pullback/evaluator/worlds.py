@@ -13,6 +13,7 @@ from pullback.errors import IndexProblem, LimitProblem, PullbackError, ShapeProb
 from pullback.evaluator.draw import random_inputs, small_integers
 from pullback.evaluator.interpret import Interpreter
 from pullback.evaluator.primefield import PrimeField
+from pullback.evaluator.selection import selected, with_value
 from pullback.evaluator.sizes import assignments, extents_in, literals_in, names_in, ones
 from pullback.expression import Bracket, Call, Definition, Element, Expr, Tensor, tensors, walk
 
@@ -21,7 +22,6 @@ BRANCHED = 16  # trials where comparisons or masks choose between branches, each
 DISTINCT = 2  # assignments of distinct sizes; one of ones and one with ties come on top
 WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 ATTEMPTS = 40  # at finding sizes where the definitions have a value
-WITHOUT_VALUE = 8  # sizes without a value in the exact domain, after which real numbers decide
 KINKED_CALLS = frozenset(("relu", "abs", "sign", "maximum", "minimum", "where"))
 KINKED_OPERATORS = frozenset(("max", "min"))
 
@@ -100,19 +100,32 @@ class Worlds:
         return next(self._further, None)
 
     def _generate(self) -> Iterator[World]:
-        found = False
+        found = looked = False
         for sizes in islice(assignments(self.extents, self.literals), ATTEMPTS):
             world = self.world(sizes, "distinct", self._trials())
             outcome = self._attempt(world)
             if isinstance(outcome, PullbackError):
                 self._failure = outcome.message
-            elif outcome:
+                continue
+            if not looked and not self._is_whole(world):
+                yield from (few := list(islice(self._selected(), DISTINCT)))
+                found = bool(few)
+            looked = True
+            if outcome:
                 found = True
                 yield world
             else:
                 self._without_value.append(world)
                 if not found and len(self._without_value) == WITHOUT_VALUE:
                     return
+
+    def _selected(self) -> Iterator[World]:
+        """Worlds of the smallest sizes, which have the fewest roots, at points where all of these exist."""
+        for sizes in islice(assignments(self.extents, crowded=True), ATTEMPTS):
+            key = self.seed * 7919 + 17
+            interpreter = selected(self.definitions, self.inputs, sizes, key, self._trials())
+            if interpreter is not None:
+                yield World(dict(sizes), "distinct", interpreter, {})
 
     def _attempt(self, world: World) -> bool | PullbackError:
         """Whether every definition has some value there; the reason, where it is not legal there."""
@@ -130,6 +143,15 @@ class Worlds:
                 if not definition.tensor.is_integer and not domain.difference(value, value)[1].any():
                     return False
         return True
+
+    def _is_whole(self, world: World) -> bool:
+        """Whether there is a draw at which every entry of every definition has a value."""
+        domain = world.interpreter.domain
+        whole = np.ones(domain.batch, dtype=bool)
+        with np.errstate(all="ignore"):
+            for tensor in (d.tensor for d in self.definitions if not d.tensor.is_integer):
+                whole &= with_value(domain, world.interpreter.tensor(tensor.name), tensor.rank)
+        return bool(whole.any())
 
     def world(self, sizes: Mapping[str, int], kind: str, trials: int = TRIALS) -> World:
         rng = np.random.default_rng([self.seed, trials, len(sizes)])
