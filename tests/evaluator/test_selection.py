@@ -7,9 +7,10 @@ from pullback.evaluator.selection import selected
 from pullback.reading import read_program
 
 NORMS = """
-H = (X - mean(X, axis=1, keepdims=True)) / sqrt(mean((X - mean(X, axis=1, keepdims=True)) ** 2, axis=1, keepdims=True) + 1e-5)
+C = X - mean(X, axis=1, keepdims=True)
+H = C / sqrt(mean(C ** 2, axis=1, keepdims=True) + 1e-5)
 A = H @ W
-Y = (A - mean(A, axis=1, keepdims=True)) / sqrt(mean((A - mean(A, axis=1, keepdims=True)) ** 2, axis=1, keepdims=True) + 1e-5)
+Y = A / sqrt(mean(A ** 2, axis=1, keepdims=True) + 1e-5)
 B = Y @ V
 Z = B / sqrt(mean(B ** 2, axis=1, keepdims=True))
 L = sum(Z * sum(Z, axis=0, keepdims=True))
