@@ -88,12 +88,11 @@ class Backward:
         self._demand_room(sizes)
         extra = {name: sizes[name] for name in self._emitted.sizes}
         result = self._function(*(arrays[name] for name in self._emitted.parameters), **extra)
-        gradients = result if isinstance(result, tuple) else (result,)
-        found = zip(self._emitted.results, gradients, strict=True)
-        return Gradients(
-            {name: self._finish(name, gradient, arrays, sizes, scale) for name, gradient in found},
-            self._names,
-        )
+        results = result if isinstance(result, tuple) else (result,)
+        found = zip(self._emitted.results, results, strict=True)
+        gradients = {name: self._finish(name, gradient, arrays, sizes, scale) for name, gradient in found}
+        # A plain dictionary where it is enough: JAX compiles functions that return one.
+        return Gradients(gradients, self._names) if self._names else gradients
 
     def _arrays(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         result = {}
@@ -106,7 +105,10 @@ class Backward:
                     hint=f"pass {tensor.name}: an array of shape {shape_text(tensor.shape)}",
                 )
             array = self._library.array(inputs[tensor.name])
-            if self._library.holds(array) not in (("integer",) if tensor.is_integer else ("real", "integer")):
+            found = self._library.holds(array)
+            if found == "boolean" and tensor.is_integer:
+                array = array + 0  # a mask, as the integers 0 and 1
+            elif found not in (("integer",) if tensor.is_integer else ("real", "integer")):
                 expected = "integers" if tensor.is_integer else "float32 or float64"
                 raise DomainProblem(f"{tensor.name} holds {array.dtype}, where {expected} is expected")
             if not tensor.is_integer:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.errors import PullbackError
 
-Holds = Literal["real", "integer", "other"]
+Holds = Literal["real", "integer", "boolean", "other"]
 
 
 class Library(ABC):
@@ -42,7 +42,8 @@ class NumPy(Library):
         return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
     def holds(self, array: Any) -> Holds:
-        return "real" if array.dtype.kind == "f" else "integer" if array.dtype.kind in "iub" else "other"
+        kinds: dict[str, Holds] = {"f": "real", "i": "integer", "u": "integer", "b": "boolean"}
+        return kinds.get(array.dtype.kind, "other")
 
     def real(self, array: Any) -> Any:
         return array.astype(np.float64)
@@ -67,7 +68,9 @@ class Torch(Library):
     def holds(self, array: Any) -> Holds:
         if array.is_floating_point():
             return "real"
-        return "other" if array.dtype is self.torch.bool or array.is_complex() else "integer"
+        if array.dtype is self.torch.bool:
+            return "boolean"
+        return "other" if array.is_complex() else "integer"
 
     def real(self, array: Any) -> Any:
         return array.double()
@@ -94,6 +97,8 @@ class Jax(Library):
     def holds(self, array: Any) -> Holds:
         if self.jnp.issubdtype(array.dtype, self.jnp.floating):
             return "real"
+        if array.dtype == bool:
+            return "boolean"
         return "integer" if self.jnp.issubdtype(array.dtype, self.jnp.integer) else "other"
 
     def real(self, array: Any) -> Any:

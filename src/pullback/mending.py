@@ -33,7 +33,7 @@ def mended(obj: Any, inputs: Any, *, wrt: Sequence[int | str] | None = None) -> 
     ...     return dout * w, dout * np.tanh(x)
     >>> source = mended((forward, backward), [np.ones(3), np.ones(3)])
     >>> [line.strip() for line in source.splitlines() if "dw = dout" in line]
-    ['dw = dout * np.tanh(x)']
+    ['dw = dout * t']
     """
     if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
         return _pair(obj[0], obj[1], inputs, wrt)

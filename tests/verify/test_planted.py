@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pullback.api import derive
-from pullback.emit import spelling
+from pullback.emit import numpy_spelling
 from pullback.errors import InternalProblem, PullbackError
 from pullback.expression import (
     ONE,
@@ -416,6 +416,6 @@ def test_a_wrong_spelling_gives_other_numbers(
     inputs = {"X": rng.normal(size=(3, 4))}
     upstream = rng.normal(size=(3, 4))
     right = derivation.compile()(inputs, upstream)["X"]
-    monkeypatch.setitem(spelling.SAME, name, instead)
+    monkeypatch.setitem(numpy_spelling.SAME, name, f"np.{instead}")
     wrong = derivation.compile()(inputs, upstream)["X"]
     assert not np.allclose(right, wrong)

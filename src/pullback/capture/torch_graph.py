@@ -72,6 +72,7 @@ class Reading:
         self.leaves = flat((code.args, code.kwargs))
         self.held: dict[str, Any] = {}
         self.tied: dict[int, Any] = {}  # the module's tensors, by identity
+        self.leaf = 0  # how many of the leaves have been met: numbers are leaves, too
         self.given: dict[str, int] = {}  # name of an argument -> its place among the leaves
 
     def captured(self) -> Captured:
@@ -118,11 +119,12 @@ class Reading:
 
     def _input(self, node: Any, spec: Any) -> Any:
         tensor = node.meta.get("val")
+        place = self.leaf
+        self.leaf += spec.kind.name == "USER_INPUT"
         if not hasattr(tensor, "dtype"):
             return tensor
         letters = LETTERS.get(tensor.dim(), ())
         if spec.kind.name == "USER_INPUT":
-            place = len(self.given)
             example = self.leaves[place]
             self.given[node.name] = place
             kind = _kind(example)
