@@ -28,6 +28,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "laws.py",
         "capturing.py",
         "right_formula.py",
+        "code_edits.py",
         "checking.py",
         "second_order.py",
         "api.py",

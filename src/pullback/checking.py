@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from pullback.claiming import Verdict
+from pullback.code_edits import CodeEdit, mends_in_code
 from pullback.errors import DomainProblem, SyntaxProblem
 from pullback.referencing import referenced
-from pullback.right_formula import right_formulas
+from pullback.right_formula import read_forward, right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import NumpyPair
@@ -77,8 +78,21 @@ def check(
 def _with_formulas(code: Pass, args: list[Any], found: tuple[CodeVerdict, ...]) -> tuple[CodeVerdict, ...]:
     """Wrong formulas with the right ones beside them, where the forward can be derived."""
     wrong = [v.wrt for v in found if v.ok is False and v.kind in ("formula", "ties", "none")]
-    right = right_formulas(code, args, wrong) if wrong else {}
-    return tuple(replace(v, right=right.get(v.wrt, ())) for v in found)
+    forward = read_forward(code, args) if wrong else None
+    if forward is None:
+        return found
+    right = right_formulas(forward, wrong)
+    mends = mends_in_code(
+        code, args, forward, [v.wrt for v in found if v.ok is False and v.kind == "formula"]
+    )
+    return tuple(_with_mend(replace(v, right=right.get(v.wrt, ())), mends.get(v.wrt)) for v in found)
+
+
+def _with_mend(verdict: CodeVerdict, found: CodeEdit | None) -> CodeVerdict:
+    """The edit in the code's own line before the factor or transpose of the whole gradient."""
+    if found is None:
+        return verdict
+    return replace(verdict, mend=found.edit, line=f"{found.place[0]}:{found.place[1]}")
 
 
 def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass, list[Any], dict[int, Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from pullback.capture.captured import Captured
 from pullback.capturing import capture
 from pullback.derivation import derive_program
 from pullback.errors import PullbackError
@@ -23,20 +24,21 @@ from pullback.verify.results import check_gradient_of
 LONGEST = 60  # lines of a program that is shown beside a verdict
 
 
-def right_formulas(code: Pass, args: Sequence[Any], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """For some inputs the lines of the forward and of the right gradient; without those that cannot be derived."""
+def read_forward(code: Pass, args: Sequence[Any]) -> Captured | None:
+    """The forward as a program of its arguments; None where it cannot be read, or gives several outputs."""
     forward = _forward(code, args)
     if forward is None:
-        return {}
-    with wide() if isinstance(code, JaxFunction) else nullcontext():
-        return _derived(forward, _examples(code, args), names)
-
-
-def _derived(
-    forward: Callable[..., Any], examples: Sequence[Any], names: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
+        return None
     try:
-        captured = capture(forward, tuple(examples))
+        with floats_of(code):
+            return capture(forward, examples(code, args))
+    except PullbackError:
+        return None
+
+
+def right_formulas(captured: Captured, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For some inputs the lines of the forward and of the right gradient; without those that cannot be derived."""
+    try:
         wanted = {name: captured.names.get(name, name) for name in names}
         derived = derive_program(captured.read(), list(wanted.values()))
         found = {}
@@ -47,6 +49,11 @@ def _derived(
         return found
     except PullbackError:
         return {}
+
+
+def floats_of(code: Pass) -> AbstractContextManager[Any]:
+    """float64 also where the framework has it switched off."""
+    return wide() if isinstance(code, JaxFunction) else nullcontext()
 
 
 def _forward(code: Pass, args: Sequence[Any]) -> Callable[..., Any] | None:
@@ -72,15 +79,20 @@ def _forward(code: Pass, args: Sequence[Any]) -> Callable[..., Any] | None:
             return None
     if len(code.outputs(args)) != 1:
         return None
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    signature = inspect.Signature([inspect.Parameter(name, kind) for name in code.names])
+    return by_name(value, code.names, code.label)
 
-    def named(*given: Any, **by_name: Any) -> Any:
-        bound = signature.bind(*given, **by_name)
-        return value(*(bound.arguments[name] for name in code.names))
+
+def by_name(value: Callable[..., Any], names: Sequence[str], label: str) -> Callable[..., Any]:
+    """A function of positional arguments as one whose parameters have these names."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+
+    def named(*given: Any, **keywords: Any) -> Any:
+        bound = signature.bind(*given, **keywords)
+        return value(*(bound.arguments[name] for name in names))
 
     named.__signature__ = signature  # type: ignore[attr-defined]
-    named.__name__ = code.label
+    named.__name__ = label
     return named
 
 
@@ -90,7 +102,8 @@ def _default_setup() -> Any:
     return torch.autograd.function._SingleLevelFunction.setup_context
 
 
-def _examples(code: Pass, args: Sequence[Any]) -> tuple[Any, ...]:
+def examples(code: Pass, args: Sequence[Any]) -> tuple[Any, ...]:
+    """Arguments as arrays of the kind that the code computes with."""
     if isinstance(code, JaxFunction):
         import jax
 

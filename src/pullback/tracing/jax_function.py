@@ -69,6 +69,9 @@ class JaxFunction(Pass):
             return leaves, [], [Fault("count", f"number of gradients: {said}")]
         return leaves, [flat[p] for p in self.wrt], []
 
+    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
+        return self._rules(args, [upstream])[1]
+
     def _value(self, args: Sequence[Any]) -> Any:
         return self.function.fun(*self.arguments.packed(args))
 

@@ -76,6 +76,10 @@ class Pass(ABC):
         """The traced code: forward in the world of dual numbers, backward in the plain one."""
 
     @abstractmethod
+    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
+        """The gradients of `wrt`, of a forward with one output, on arrays of the code's own kind or recorded ones."""
+
+    @abstractmethod
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
         """The forward alone, in floats: its shapes, at least."""
 

@@ -30,24 +30,28 @@ class TorchFunction(Pass):
     # ---- calling the code
 
     def _call(self, args: Sequence[Any]) -> tuple[Context, Any]:
+        import torch
+
+        with torch.no_grad():
+            return self._called(args)
+
+    def _called(self, args: Sequence[Any]) -> tuple[Context, Any]:
         """The forward, in either of its two forms."""
         import torch
 
         context = Context(tuple(p in self.wrt for p in range(len(args))))
         default = torch.autograd.function._SingleLevelFunction.setup_context
-        with torch.no_grad():
-            if self.function.setup_context is default:
-                return context, self.function.forward(context, *args)
-            out = self.function.forward(*args)
-            self.function.setup_context(context, tuple(args), out)
-            return context, out
+        if self.function.setup_context is default:
+            return context, self.function.forward(context, *args)
+        out = self.function.forward(*args)
+        self.function.setup_context(context, tuple(args), out)
+        return context, out
 
     def _back(self, context: Context, gradients: Sequence[Any]) -> tuple[Any, ...]:
         import torch
 
         with torch.no_grad():
-            found = self.function.backward(context, *gradients)
-        return tuple(found) if isinstance(found, tuple | list) else (found,)
+            return _tuple(self.function.backward(context, *gradients))
 
     def _tensor(self, x: Any) -> Any:
         import torch
@@ -60,6 +64,9 @@ class TorchFunction(Pass):
             said = f"the backward returns {len(found)}, the forward has {count} arguments ({', '.join(self.names)})"
             return [], [Fault("count", f"number of gradients: {said}")]
         return [found[p] for p in self.wrt], []
+
+    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
+        return self._gradients(_tuple(self.function.backward(self._called(args)[0], upstream)))[0]
 
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
         import torch
@@ -268,8 +275,7 @@ class TorchFunction(Pass):
         lines.append(f"out = {self.label}.apply({', '.join(self.names)})")
         inputs = ", ".join(self.names[p] for p in self.wrt)
         douts = ", ".join(tensor(u) for u in upstream)
-        lines.append(f"print(torch.autograd.grad(out, [{inputs}], [{douts}]))")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"print(torch.autograd.grad(out, [{inputs}], [{douts}]))"])
 
 
 @cache

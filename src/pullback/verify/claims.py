@@ -73,7 +73,21 @@ def judge(setting: Setting, key: str, text: str, *, mend: bool = True) -> ClaimV
     verdict = _verdict(setting, wrt, text)
     if verdict.ok is not False or not mend:
         return verdict
-    return replace(verdict, mend=mended(setting, wrt, text, lambda *found: _accepted(setting, wrt, *found)))
+    return replace(verdict, mend=_mended(setting, wrt, text))
+
+
+def mend_of(setting: Setting, key: str, text: str) -> Edit | None:
+    """The edit that makes a claim right; None where it is not wrong, or no edit was found.
+
+    Raises `PullbackError` for a claim that is no text of the language, or reads unknown names.
+    """
+    wrt = setting.variable(key)
+    wrong = setting.outcome(wrt, setting.read(wrt, text)).status == "different"
+    return _mended(setting, wrt, text) if wrong else None
+
+
+def _mended(setting: Setting, wrt: Tensor, text: str) -> Edit | None:
+    return mended(setting, wrt, text, lambda *found: _accepted(setting, wrt, *found))
 
 
 def _accepted(setting: Setting, wrt: Tensor, lines: Lines, outcome: Outcome) -> bool:

@@ -22,6 +22,7 @@ class CodeVerdict(ClaimVerdict):
     kind: str = ""
     paste: str = ""  # code that shows a wrong gradient
     checked: str = ""  # where and how it was compared
+    line: str = ""  # of the backward, in which the mend stands: "FILE:LINE"
 
 
 def explained(verdict: CodeVerdict) -> str:
@@ -39,6 +40,8 @@ def explained(verdict: CodeVerdict) -> str:
         lines += [line.replace("the claim gives", "the backward gives") for line in spoken]
     if verdict.mend is not None:
         lines.append(f"  mend:  {verdict.mend}")
+    if verdict.line:
+        lines.append(f"  line:  {verdict.line}")
     if verdict.paste and verdict.ok is False:
         lines += ["  to see it:", *(f"    {line}" for line in verdict.paste.splitlines())]
     if verdict.checked and verdict.ok is not False:
@@ -56,6 +59,7 @@ def data(verdict: CodeVerdict) -> dict[str, Any]:
         "kind": verdict.kind or None,
         "code": verdict.paste or None,
         "checked": verdict.checked or None,
+        "line": verdict.line or None,
     }
 
 

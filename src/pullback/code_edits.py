@@ -1,0 +1,288 @@
+"""The edit that mends a wrong backward in its own words, and the line in which it stands.
+
+The code is read once more, forward and backward together, as a program of its arguments and the upstream gradient. The
+lines that belong to the backward are a claim about the forward, and the search for the mend of a claim does the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pullback.capture.captured import Captured
+from pullback.capturing import capture
+from pullback.errors import PullbackError
+from pullback.program import upstream_of
+from pullback.reading import read_program
+from pullback.right_formula import by_name, examples, floats_of
+from pullback.tracing.jax_function import JaxFunction
+from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
+from pullback.tracing.passes import CodeProblem, Pass
+from pullback.tracing.torch_function import TorchFunction
+from pullback.verify.claims import mend_of
+from pullback.verify.mend import Edit
+from pullback.verify.setting import Setting
+
+Place = tuple[str, int]
+LONGEST = 40  # lines of code that is searched
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEdit:
+    """An edit of a line of the backward."""
+
+    edit: Edit
+    place: Place
+
+
+def mends_in_code(
+    code: Pass, args: Sequence[Any], forward: Captured, names: Sequence[str]
+) -> dict[str, CodeEdit]:
+    """For some inputs the edit that mends their gradient; without those for which none was found."""
+    found = {}
+    for name in names:
+        try:
+            both = _both(code, args, code.names.index(name))
+            edit = None if both is None else _Reading(code, forward, both, name).mend()
+        except (PullbackError, CodeProblem, *CODE_ERRORS):
+            edit = None  # the verdict stands without it
+        if edit is not None:
+            found[name] = edit
+    return found
+
+
+def _both(code: Pass, args: Sequence[Any], position: int) -> Captured | None:
+    """The gradient of one input as a program of the arguments and the upstream gradient, which comes last."""
+    index = code.wrt.index(position)
+    outs = code.outputs(args)
+    upstream = np.random.default_rng(0).normal(size=np.shape(outs[0]))
+
+    def gradient(*given: Any) -> Any:
+        return code.gradients(given[:-1], given[-1])[index]
+
+    named = by_name(gradient, (*code.names, _upstream_name(code)), code.label)
+    with floats_of(code):
+        found = capture(named, examples(code, (*args, upstream)))
+    return found if len(found.program.splitlines()) <= LONGEST else None
+
+
+def _backward(code: Pass) -> Any:
+    match code:
+        case NumpyPair():
+            return code.backward
+        case TorchFunction():
+            return code.function.backward
+        case JaxFunction():
+            return code.function.bwd
+    return None
+
+
+def _upstream_name(code: Pass) -> str:
+    """What the backward calls it, where that is free."""
+    parameters = list(inspect.signature(_backward(code)).parameters)
+    at = {NumpyPair: 0, TorchFunction: 1}.get(type(code), len(parameters) - 1)
+    name = parameters[at] if at < len(parameters) else "upstream"
+    return name if name not in code.names else f"{name}_upstream"
+
+
+class _Reading:
+    """The backward as a claim about the program of the forward."""
+
+    def __init__(self, code: Pass, forward: Captured, both: Captured, name: str) -> None:
+        self.code, self.forward, self.both = code, forward, both
+        self.wrt = forward.names.get(name, name)
+        self.upstream = both.names.get(_upstream_name(code), _upstream_name(code))
+        self.statements = _as_written(ast.parse(both.program).body, both.lines)
+        self.above, self.below = self._divided()
+        self.total = ""  # the name of a loss, for an output that is a number
+
+    def mend(self) -> CodeEdit | None:
+        names = self._names()
+        if names is None or not self.below:
+            return None
+        claim = [_renamed(s, names) for s in self.below]
+        forward, own = self.forward, self.forward.program.splitlines()
+        first = [line for line in (_renamed(s, names) for s in self.above) if line not in own]
+        weighted = [f"{self.total} = {forward.output} * {self.upstream}"] if self.total else []
+        program = read_program(
+            "\n".join([*first, *own, *weighted]),
+            shapes={**forward.shapes, **({self.upstream: ()} if self.total else {})},
+            integers=forward.integers,
+            assume=forward.assume,
+            ranges=forward.ranges,
+        )
+        edit = mend_of(Setting(program), self.wrt, "\n".join(claim))
+        if edit is None:
+            return None
+        changed = next(
+            k for k, (a, b) in enumerate(zip(claim, edit.text.splitlines(), strict=True)) if a != b
+        )
+        place = self.both.lines.get(_target(self.below[changed]))
+        return None if place is None else CodeEdit(_in_words(edit, names, self._spoken()), place)
+
+    def _spoken(self) -> dict[str, str]:
+        """Names of this program -> what the line of the code assigns to."""
+        last = {place: target for target, place in self.both.lines.items()}
+        found: dict[str, str] = {}
+        kept = {*self.both.names.values()} | {_target(s) for s in self.statements} - {*last.values()}
+        for place, target in last.items():
+            name = _assigned(linecache.getline(*place))
+            if name and name not in found.values() and name not in kept:
+                found[target] = name
+        return found
+
+    def _divided(self) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """The lines of the forward, and those of the backward: what reads the upstream, or stands in its source."""
+        above, below = [], []
+        late = {self.upstream}
+        inside = _range_of(_backward(self.code))
+        for statement in self.statements:
+            target = _target(statement)
+            read = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)} - {target}
+            if read & late or target in late or self._is_inside(target, inside):
+                late.add(target)
+                below.append(statement)
+            else:
+                above.append(statement)
+        return above, below
+
+    def _is_inside(self, target: str, inside: tuple[str, range] | None) -> bool:
+        place = self.both.lines.get(target)
+        return place is not None and inside is not None and place[0] == inside[0] and place[1] in inside[1]
+
+    def _names(self) -> dict[str, str] | None:
+        """Names of this program -> those of the forward's, and sizes; what both define for themselves is kept apart."""
+        program = self.forward.read()
+        found = {self.both.output: f"d{self.wrt}"}
+        if program.output.rank:
+            found[self.upstream] = upstream_of(program.output).name
+        elif self.upstream in program.by_name or self.upstream in program.sizes:
+            return None
+        else:  # the claim is about a loss that is the output times its upstream gradient
+            found[self.upstream] = self.upstream
+            self.total = _free("total", {*program.by_name, *program.sizes, self.upstream})
+        for name in self.code.names:
+            ours, theirs = self.both.names.get(name), self.forward.names.get(name)
+            if ours is None:
+                continue
+            if theirs is None:
+                return None
+            found[ours] = theirs
+            for a, b in zip(self.both.shapes.get(ours, ()), self.forward.shapes.get(theirs, ()), strict=True):
+                if isinstance(a, str) and isinstance(b, str) and a.isidentifier() and b.isidentifier():
+                    if found.setdefault(a, b) != b:
+                        return None
+                elif a != b:
+                    return None
+        if any(name not in found for name in self.both.shapes):
+            return None  # an array that the code holds
+        own = set(self.forward.program.splitlines())
+        taken = {*program.by_name, *program.sizes, *found.values(), self.total}
+        for statement in self.statements:
+            target = _target(statement)
+            if target in found or _renamed(statement, found) in own:
+                continue  # the same line stands in the forward
+            found[target] = _free(target, taken)
+            taken.add(found[target])
+        return found
+
+
+def _as_written(statements: list[ast.stmt], lines: Mapping[str, Place]) -> list[ast.stmt]:
+    """Values that one line of the code computes for itself written into the line that reads them."""
+    kept = list(statements)
+    for statement in statements:
+        target = _target(statement)
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        readers = [s for s in kept if s is not statement for n in ast.walk(s) if _is_name(n, target)]
+        indexed = {
+            m.id
+            for s in readers
+            for n in ast.walk(s)
+            if isinstance(n, ast.Subscript)
+            for m in ast.walk(n)
+            if isinstance(m, ast.Name)
+        }
+        if (
+            len(readers) == 1
+            and target not in indexed
+            and lines.get(target) == lines.get(_target(readers[0]), target)
+        ):
+            _Put(target, statement.value).visit(readers[0])
+            kept.remove(statement)
+    return kept
+
+
+class _Put(ast.NodeTransformer):
+    def __init__(self, name: str, value: ast.expr) -> None:
+        self.name, self.value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.value if node.id == self.name else node
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _assigned(line: str) -> str:
+    """The name that a line of code assigns to."""
+    try:
+        found = ast.parse(line.strip()).body
+    except SyntaxError:
+        return ""
+    return _target(found[0]) if len(found) == 1 and isinstance(found[0], ast.Assign) else ""
+
+
+def _in_words(edit: Edit, names: Mapping[str, str], spoken: Mapping[str, str]) -> Edit:
+    """The edit with the names that the backward uses."""
+    back = {theirs: spoken.get(ours, ours) for ours, theirs in names.items()}
+    return replace(
+        edit,
+        before=_renamed(ast.parse(edit.before), back),
+        after=_renamed(ast.parse(edit.after), back),
+        text=_renamed(ast.parse(edit.text), back),
+        words=re.sub(r"[A-Za-z_]\w*", lambda word: back.get(word[0], word[0]), edit.words),
+    )
+
+
+def _renamed(tree: ast.AST, names: Mapping[str, str]) -> str:
+    class Rename(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.Name:
+            return ast.Name(names.get(node.id, node.id), node.ctx)
+
+    return ast.unparse(Rename().visit(ast.parse(ast.unparse(tree))))
+
+
+def _target(statement: ast.stmt) -> str:
+    """The name that a line defines or declares."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name))]):
+            return name
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return ""
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it where it is taken."""
+    found, k = name, 2
+    while found in taken:
+        found, k = f"{name}{k}", k + 1
+    return found
+
+
+def _range_of(f: Any) -> tuple[str, range] | None:
+    """File and lines of a function."""
+    try:
+        lines, start = inspect.getsourcelines(f)
+        return inspect.getsourcefile(f) or "", range(start, start + len(lines))
+    except (OSError, TypeError):
+        return None
