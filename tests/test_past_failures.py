@@ -83,6 +83,5 @@ def test_it_derives(what: str, program: str, beside: dict[str, Any]) -> None:
 
 def test_differences_have_sizes_where_the_exact_check_is_too_large() -> None:
     derivation = derive("Y = conv2d(x, w, padding=1)", {"x": "N 4 5 6", "w": "4 4 3 3"})
-    assert derivation.report.unknown > 0
     assert derivation.report.central is not None
     assert derivation.report.central < 1e-6

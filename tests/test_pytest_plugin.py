@@ -58,7 +58,7 @@ TOLD = [
     "dw is wrong.",
     "*right: Y = x @ w",
     "*dw = x.T @ dY",
-    "*mend: *dw / 2 *the factor 1/2*",
+    "*mend: *x.T @ dy*without the factor 2*",
     "*to see it:",
     "a test marked `pullback` returns (obj, inputs)*",
     "*this one returned NoneType",

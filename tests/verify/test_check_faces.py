@@ -68,12 +68,12 @@ def mean_square(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("pair", "inputs", "mend", "right"),
     [
-        ((forward, doubled), [X, W], "dw / 2", "dw = x.T @ dY"),
-        ((forward, lambda d, x, w: (-(d @ w.T), x.T @ d)), [X, W], "-dx", "dx = dY @ w.T"),
+        ((forward, doubled), [X, W], "x.T @ dout", "dw = x.T @ dY"),
+        ((forward, lambda d, x, w: (-(d @ w.T), x.T @ d)), [X, W], "d @ w.T", "dx = dY @ w.T"),
         ((forward, lambda d, x, w: (d @ w.T, (x.T @ d).T)), [np.ones((3, 3)), np.ones((3, 3))],
-         "dw.T", "dw = x.T @ dY"),
-        ((mean_square, lambda d, x: 2 * d * x), [X[:, 0]], "dx / N", "dx = 2 / N * x"),
-        ((mean_square, lambda d, x: 2 * d * x / x.shape[0]), [X], "dx / D", "dx = 2 / (N * D) * x"),
+         "(d.T @ x).T", "dw = x.T @ dY"),
+        ((mean_square, lambda d, x: 2 * d * x), [X[:, 0]], "2 * d * x / N", "dx = 2 / N * x"),
+        ((mean_square, lambda d, x: 2 * d * x / x.shape[0]), [X], "2 * d * x / N / D", "dx = 2 / (N * D) * x"),
     ],
 )  # fmt: skip
 def test_a_wrong_formula_comes_with_the_right_one_and_a_mend(
