@@ -20,7 +20,7 @@ SOURCE = REPOSITORY / "src" / "pullback"
 
 # The one table, equal to that of docs/architecture.md: floor -> its files and folders.
 FLOORS: dict[int, tuple[str, ...]] = {
-    9: ("arguments.py", "requests.py", "cli.py", "testing/", "pytest_plugin.py"),
+    9: ("arguments.py", "requests.py", "progress.py", "cli.py", "testing/", "pytest_plugin.py"),
     8: (
         "referencing.py",
         "claiming.py",

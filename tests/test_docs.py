@@ -279,7 +279,7 @@ def test_the_two_set_up_commands_stand_in_the_readme_and_are_what_the_checks_run
     first = [re.search(rf"{pattern}.*", readme, flags=re.MULTILINE) for pattern in patterns]
     assert [match.group() if match else None for match in first] == [
         'pip install . && pullback derive "Y = X @ W"',
-        'pip install ".[test]" && pytest',
+        'pip install ".[test]" && pytest -n auto',
     ]
 
 

@@ -20,6 +20,7 @@ from pullback.arguments import claims_of_kind, given_beside, names_in, pairs
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.later import Later
 from pullback.limits import demand
+from pullback.progress import working
 from pullback.reading import parse_sizes
 from pullback.render.names import ascii_text
 from pullback.requests import derivation_of, read_text
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is returned."""
     options = parser().parse_args(arguments)
     try:
-        answer: Answer = options.run(options)
+        with working(options.command, sys.stderr):
+            answer: Answer = options.run(options)
         return finish(options, answer)
     except PullbackError as problem:
         return refuse(problem, as_json=getattr(options, "format", "") == "json")
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
     top = argparse.ArgumentParser(prog="pullback", description="Derive, prove and check backward passes.")
-    commands = top.add_subparsers(metavar="command", required=True)
+    commands = top.add_subparsers(metavar="command", dest="command", required=True)
     made = commands.add_parser("derive", help="the backward pass of a program, step by step")
     _program_options(made)
     _function_options(made)
