@@ -7,9 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pullback import render
-from pullback.backward import Backward
 from pullback.derivation import Derived, Report, derive_program
-from pullback.emit import module_source, source_of_tests
 from pullback.expression import Tensor
 from pullback.formula import gradient_program
 from pullback.later import Later
@@ -19,11 +17,14 @@ from pullback.rewriting import Step
 from pullback.verify.results import check_derived
 
 if TYPE_CHECKING:
-    from pullback import capturing, second_order
+    from pullback import backward, capturing, emit, second_order
+    from pullback.backward import Backward
     from pullback.capture.captured import Captured
     from pullback.second_order import Differential
 else:
     second_order = Later("pullback.second_order")
+    backward = Later("pullback.backward")
+    emit = Later("pullback.emit")
     capturing = Later("pullback.capturing")
 
 Steps = Literal["all", "short", "none"]
@@ -146,14 +147,14 @@ class Derivation:
         >>> [line.strip() for line in derive("Y = X @ W").emit("torch").splitlines() if "dW = X" in line][-1]
         'dW = X.mT @ grad_output'
         """
-        return module_source(self.derived, target, name).text
+        return emit.module_source(self.derived, target, name).text
 
     def emit_tests(self, target: str, *, name: str | None = None, module: str | None = None) -> str:
         """A test file for what `emit` gives: value, both derivatives and compilation, against the plain forward.
 
         `module` is where it imports the function from (default: the function's name). For "torch" and "jax".
         """
-        return source_of_tests(self.derived, target, name, module)
+        return emit.source_of_tests(self.derived, target, name, module)
 
     def compile(self, backend: str = "numpy", *, sizes: Mapping[str, int] | None = None) -> Backward:
         """The backward pass as a function. `sizes` gives sizes that no input shows.
@@ -161,9 +162,9 @@ class Derivation:
         Of captured code, the parameters are those that it holds, unless a call gives others.
         """
         if self.captured is None:
-            return Backward(self.derived, sizes, backend=backend)
+            return backward.Backward(self.derived, sizes, backend=backend)
         held = {name: self.captured.values[name] for name in self.captured.parameters}
-        return Backward(self.derived, sizes, defaults=held, names=self.captured.names, backend=backend)
+        return backward.Backward(self.derived, sizes, defaults=held, names=self.captured.names, backend=backend)
 
     def __repr__(self) -> str:
         return "\n".join(repr(formula) for formula in self.gradients.values())
