@@ -288,6 +288,59 @@ def test_a_claim_about_a_second_derivative(
     assert words in ran.out + ran.err
 
 
+QUADRATIC = ("f = x @ A @ x", "--shapes", "x: N, A: N N, v: N")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--hessian", "x"), "H = A + A.T"),
+        (("--hessian", "x,A"), "H[j,k,l] = x[l] * (j == k) + x[k] * (j == l)"),
+        (("--jacobian", "x"), "Jacobian of f = x @ A @ x"),
+        (("--jvp", "x=v"), "tf = "),
+        (("--hvp", "x=v"), "tdx = (A + A.T) @ v"),
+        (("--hessian", "x", "--format", "markdown"), "H = A + A.T"),
+        (("--hessian", "x", "--format", "latex"), "H &= A + A^{\\top}"),
+        (("--hvp", "x=v", "--json"), '"kind": "hvp"'),
+        (("--hessian", "x", "--ascii"), "H = A + A.T"),
+    ],
+)
+def test_other_derivatives_than_gradients(run: object, options: tuple[str, ...], words: str) -> None:
+    assert callable(run)
+    ran = run("derive", *QUADRATIC, *options)
+    assert (ran.code, ran.err) == (0, "")
+    assert words in ran.out
+    assert "--ascii" not in options or ran.out.isascii()
+
+
+def test_a_jacobian_written_out(run: object) -> None:
+    assert callable(run)
+    program = ("Y = X @ W.T", "--shapes", "X: N M, W: F M", "--jacobian", "X", "--steps", "none")
+    structure, dense = run("derive", *program), run("derive", *program, "--dense")
+    assert "J[n,f,i,j] = (n == i) * W[f,j]" in structure.out
+    assert dense.code == 0 and "(n == i)" not in dense.out and "J = " in dense.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--hessian", "x,A,v"), "does not say which hessian is meant"),
+        (("--jacobian", "x y"), "--jacobian x, or x,Y"),
+        (("--jvp", "x"), "no entry of --jvp"),
+        (("--hessian", "q"), "q"),
+        (("--hvp", "x=w"), "w"),
+        (("--hessian", "x", "--wrt", "x"), "--wrt goes with gradients, not with --hessian"),
+        (("--jacobian", "x", "--sizes", "N=2"), "--sizes goes with gradients"),
+        (("--dense",), "--dense writes a Jacobian or Hessian out"),
+    ],
+)
+def test_other_derivatives_that_cannot_be_read(run: object, options: tuple[str, ...], words: str) -> None:
+    assert callable(run)
+    ran = run("derive", *QUADRATIC, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err and "Traceback" not in ran.err
+
+
 def test_a_verdict_as_json(run: object) -> None:
     assert callable(run)
     right, wrong = (

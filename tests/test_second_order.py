@@ -308,6 +308,65 @@ def test_least_squares_has_a_kronecker_product(text: str, shapes: dict[str, str]
     assert np.allclose(dense.reshape(size, size), flat)
 
 
+@pytest.mark.parametrize(
+    ("text", "shapes", "x", "expected"),
+    [
+        (
+            "L = sum((A @ X @ B - C)**2)",
+            {"A": "K N", "X": "N M", "B": "M P", "C": "K P"},
+            "X",
+            "2 * kron(A.T @ A, B @ B.T)",
+        ),
+        (
+            "L = sum((A @ X - B)**2) / N + lam * sum(X * X)",
+            {"A": "N K", "X": "K M", "B": "N M", "lam": ""},
+            "X",
+            "kron(2 * lam * eye(K) + 2 / N * (A.T @ A), eye(M))",
+        ),
+        (
+            "L = trace(X.T @ A @ X @ B)",
+            {"A": "N N", "X": "N M", "B": "M M"},
+            "X",
+            "kron(A, B.T) + kron(A.T, B)",
+        ),
+        (
+            "z = W @ x; L = logsumexp(z) - sum(t * z)",
+            {"W": "K D", "x": "D", "t": "K"},
+            "W",
+            "kron(diag(P) - outer(P, P), outer(x, x))",
+        ),
+        (
+            "z = W @ x; L = sum(tanh(z))",
+            {"W": "K D", "x": "D"},
+            "W",
+            "-2 * kron(diag(t * (1 - t ** 2)), outer(x, x))",
+        ),
+        ("L = logdet(X)", {"X": "N N"}, "X", None),
+    ],
+)
+def test_kronecker_products_are_gathered_and_exact(
+    text: str, shapes: dict[str, str], x: str, expected: str | None
+) -> None:
+    found = derive(text, shapes).hessian(x)
+    assert found.kronecker == expected
+    if expected is not None:
+        sizes = ", ".join(shapes[x].split() * 2)
+        claim = "; ".join([*found.lines[:-1], f"H = reshape({expected}, [{sizes}])"])
+        verdict = claimed(text, {f"{x},{x}": claim}, shapes, kind="hessian")
+        assert verdict.ok is True and "exact" in verdict.explain()
+
+
+def test_the_data_of_a_differential() -> None:
+    found = derive("f = x @ A @ x", {"x": "N", "A": "N N", "v": "N"}).hvp({"x": "v"})
+    data = json.loads(found.json())
+    assert (data["kind"], data["directions"]) == ("hvp", {"x": "v"})
+    assert [(entry["of"], entry["name"], entry["shape"]) for entry in data["results"]] == [
+        ("x", "tdx", ["N"])
+    ]
+    assert data["results"][0]["lines"] == list(found.lines) and data["report"]["unknown"] == 0
+    assert not {"gradients", "wrt", "upstream"} & set(data)
+
+
 def test_a_jacobian_of_two_matrices() -> None:
     found = derive("Y = A @ X @ B", {"A": "K N", "X": "N M", "B": "M L"}).jacobian("X")
     assert found.kronecker == "kron(A, B.T)"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from pullback.errors import NameProblem, SyntaxProblem
+from pullback.forwarded import Kind
 from pullback.reading import parse_shapes
 
 KINDS_OF_CLAIM: Final = {"d": ("gradient", '"dW = X.T @ dY"'), "t": ("tangent", '"tdx = (A + A.T) @ v"')}
@@ -30,21 +31,56 @@ def claims_of(claims: Sequence[str], letter: str = "d") -> dict[str, str]:
     return found
 
 
+class Asked(NamedTuple):
+    """What is asked for beside gradients: a derivative by inputs (`by`), or one along directions."""
+
+    kind: Kind
+    by: tuple[str, ...] = ()
+    directions: Mapping[str, str] = {}
+
+
+def kind_options(command: argparse.ArgumentParser, subject: str) -> None:
+    """The options that ask for another derivative than gradients, at most one of them at a time."""
+    kind = command.add_mutually_exclusive_group()
+    kind.add_argument("--jacobian", metavar="X", help=f"{subject} the Jacobian of the output by X")
+    kind.add_argument("--hessian", metavar="X,W", help=f"{subject} the Hessian by X and W, or by X twice")
+    kind.add_argument("--jvp", metavar="X=V", help=f"{subject} the output's derivative along V")
+    kind.add_argument("--hvp", metavar="X=V", help=f'{subject} Hessian-vector products, "tdX = …"')
+
+
+def asked(options: argparse.Namespace) -> Asked | None:
+    """Which of `kind_options` was given; None for gradients."""
+    by_key: tuple[Kind, ...] = ("jacobian", "hessian")
+    for kind in by_key:
+        if (names := getattr(options, kind)) is not None:
+            return Asked(kind, by=_by(kind, names))
+    along: tuple[Kind, ...] = ("jvp", "hvp")
+    for kind in along:
+        if (text := getattr(options, kind)) is not None:
+            return Asked(kind, directions=pairs(text.replace("=", ":"), f"--{kind}", '"x=v"'))
+    return None
+
+
+def _by(kind: Kind, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) > 2 or not all(name.isidentifier() for name in names):
+        expected = {"jacobian": "x, or x,Y for that of Y", "hessian": "x, or x,w for the mixed one"}
+        raise SyntaxProblem(f"`{text}` does not say which {kind} is meant", hint=f"--{kind} {expected[kind]}")
+    return names
+
+
 def claims_of_kind(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, Any]]:
     """The claims by their keys, and what says of which kind they are."""
     if not options.claims:
         raise SyntaxProblem("there is no claim", hint='"dW = X.T @ dY"')
-    by_key = options.jacobian or options.hessian
-    if by_key is None and not options.jvp and not options.hvp:
+    wanted = asked(options)
+    if wanted is None:
         return claims_of(options.claims), {}
-    if by_key is not None:
+    if wanted.by:
         if len(options.claims) > 1:
             raise SyntaxProblem("one Jacobian or Hessian is claimed at a time", hint='"J = A" --jacobian x')
-        kind = "jacobian" if options.jacobian else "hessian"
-        return {by_key: options.claims[0]}, {"kind": kind}
-    along = options.jvp or options.hvp
-    directions = pairs(along.replace("=", ":"), "--jvp" if options.jvp else "--hvp", '"x=v"')
-    kinds = {"kind": "jvp" if options.jvp else "hvp", "directions": directions}
+        return {",".join(wanted.by): options.claims[0]}, {"kind": wanted.kind}
+    kinds = {"kind": wanted.kind, "directions": dict(wanted.directions)}
     return {f"t{name}": text for name, text in claims_of(options.claims, "t").items()}, kinds
 
 

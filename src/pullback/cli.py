@@ -10,20 +10,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
-from pullback.api import Derivation
-from pullback.arguments import claims_of_kind, given_beside, names_in, pairs
-from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
+from pullback.arguments import asked, claims_of_kind, given_beside, kind_options, names_in, pairs
+from pullback.errors import PullbackError, SyntaxProblem
 from pullback.later import Later
-from pullback.limits import demand
 from pullback.progress import working
 from pullback.reading import parse_sizes
 from pullback.render.names import ascii_text
-from pullback.requests import derivation_of, read_text
+from pullback.requests import checked_sizes, derivation_of, differential_of, read_text
+from pullback.second_order import Differential
 
 if TYPE_CHECKING:
     from pullback import catalogue, checking, claiming, laws, mending, proofreading, showing
@@ -35,7 +34,6 @@ else:
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 INTERRUPTED: Final = 130
-MAX_SIZE: Final = 10**9  # of one axis given with --sizes
 NARROWEST, USUAL, WIDEST = 60, 100, 120
 
 
@@ -71,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
     _program_options(made)
     _function_options(made)
     made.add_argument("--wrt", metavar="X,W", help="the inputs to differentiate by; default: every real one")
+    kind_options(made, "instead of gradients:")
+    made.add_argument("--dense", action="store_true", help="with --jacobian or --hessian: zeros written out")
     made.add_argument("--sizes", metavar="N=2,D=3", help="costs as numbers, and small tensors entry by entry")
     forms = ("text", "latex", "markdown", "json")
     made.add_argument("--format", choices=forms, default="text", help="default: text")
@@ -108,11 +108,7 @@ def _claim_command(commands: Any) -> None:
     judged.add_argument("--batch", metavar="B", help="with --law: the size that is split")
     rules = "mean, sum, size (its share of the batch), or a count such as sum(m)"
     judged.add_argument("--combine", metavar="RULE", default="mean", help=f"with --law: {rules}")
-    kind = judged.add_mutually_exclusive_group()
-    kind.add_argument("--jacobian", metavar="X", help="the claim is the Jacobian of the output by X")
-    kind.add_argument("--hessian", metavar="X,W", help="the claim is the Hessian by X and W, or by X twice")
-    kind.add_argument("--jvp", metavar="X=V", help="the claim is the output's derivative along V")
-    kind.add_argument("--hvp", metavar="X=V", help='the claims are Hessian-vector products, "tdX = …"')
+    kind_options(judged, "the claim is")
     judged.add_argument(
         "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
     )
@@ -176,6 +172,9 @@ def _output_options(command: argparse.ArgumentParser) -> None:
 
 def run_derive(options: argparse.Namespace) -> Answer:
     derivation = derivation_of(options)
+    differential = differential_of(options, derivation)
+    if differential is not None:
+        return _differential(options, differential, derivation.conditions)
     sizes = checked_sizes(parse_sizes(options.sizes), derivation) if options.sizes is not None else None
     formulas = {name: formula.lines for name, formula in derivation.gradients.items()}
     derived, report = derivation.derived, derivation.report
@@ -200,6 +199,27 @@ def run_derive(options: argparse.Namespace) -> Answer:
     return Answer(spelt(options.ascii), spelt)
 
 
+def _differential(options: argparse.Namespace, found: Differential, conditions: str) -> Answer:
+    """A Jacobian, Hessian or product with a direction, printed as gradients are."""
+    dense: bool = options.dense
+    match options.format:
+        case "json":
+            shown = found.json(dense=dense)
+            return Answer(f"{shown}\n", f"{json.dumps(json.loads(shown), indent=2)}\n")
+        case "latex":
+            shown = found.latex(steps=options.steps, dense=dense)
+            return Answer(shown, ascii_text(shown))
+        case "markdown":
+            shown = found.markdown(steps=options.steps, dense=dense)
+            return Answer(shown, ascii_text(shown))
+
+    def spelt(ascii: bool = True) -> str:
+        page = found.text(steps=options.steps, ascii=ascii, dense=dense, width=_width())
+        return page + conditions
+
+    return Answer(spelt(options.ascii), spelt)
+
+
 def run_claim(options: argparse.Namespace) -> Answer:
     program, given = read_text(options.program), given_beside(options)
     verdict: claiming.Verdict | proofreading.Proofreading | laws.Accumulation
@@ -207,7 +227,7 @@ def run_claim(options: argparse.Namespace) -> Answer:
         if options.batch is None or options.claims:
             raise SyntaxProblem("--law accumulation splits a size of one program", hint="--batch B")
         verdict = laws.accumulates(program, options.batch, options.combine, **given)
-    elif not (options.claims or options.jacobian or options.hessian or options.jvp or options.hvp):
+    elif not options.claims and asked(options) is None:
         verdict = proofreading.proofread(program, **given)
     elif len(options.claims) == 1 and os.path.isfile(options.claims[0]):
         verdict = proofreading.proofread(read_text(options.claims[0]), program, **given)
@@ -226,7 +246,7 @@ def _claimed(
         claims, kind = claims_of_kind(options)
         return claiming.claim(program, claims, **kind, **given)
     except SyntaxProblem:
-        if options.jacobian or options.hessian or options.jvp or options.hvp:
+        if asked(options) is not None:
             raise
         lines = "\n".join([*program.split(";"), *options.claims])
         with suppress(PullbackError):
@@ -297,23 +317,6 @@ def run_show(options: argparse.Namespace) -> Answer:
     else:
         plain = ascii_text(shown)
     return Answer(plain if options.ascii else shown, plain)
-
-
-# ---- reading the arguments ------------------------------------------------------------------
-
-
-def checked_sizes(sizes: Mapping[str, int], derivation: Derivation) -> dict[str, int]:
-    """The sizes, each known to the program, at least 1 and at most `MAX_SIZE`."""
-    known = derivation.program.sizes
-    for name, value in sizes.items():
-        if name not in known:
-            close = nearest(name, known)
-            hint = f"did you mean {close}?" if close else f"the sizes are {', '.join(known) or 'none'}"
-            raise NameProblem(f"{name} is not a size of the program", hint=hint)
-        if value < 1:
-            raise SyntaxProblem(f"size {name} is {value}, and a size here is at least 1", hint=f"{name}=2")
-        demand(value, MAX_SIZE, f"size {name}", hint=f"{name}=2")
-    return dict(sizes)
 
 
 # ---- writing --------------------------------------------------------------------------------

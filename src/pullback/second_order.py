@@ -5,6 +5,7 @@ A `Differential` is printed as a program of the language, knows its checked step
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -27,6 +28,8 @@ from pullback.forward_mode import (
 )
 from pullback.forwarded import Forwarded, Kind, result_program
 from pullback.program import Program
+from pullback.render.names import ascii_text
+from pullback.render.terminal import PAGE_WIDTH
 from pullback.rewriting import Step
 from pullback.structure import kronecker
 from pullback.verify.second_order import CheckedForward, check_forwarded
@@ -86,10 +89,7 @@ class Differential:
     @cached_property
     def formulas(self) -> dict[str, str]:
         """Each result by itself: input (of a Hessian "x,x2", of a JVP the output) -> program text."""
-        return {
-            result.key: "\n".join(str(line) for line in result_program(self.forwarded, [result.tensor.name]))
-            for result in self._unchecked.results
-        }
+        return {key: "\n".join(lines) for key, lines in self._pages().items()}
 
     @property
     def shape(self) -> Shape:
@@ -117,20 +117,34 @@ class Differential:
     def __repr__(self) -> str:
         return "; ".join(self.lines)
 
-    def _pages(self) -> dict[str, tuple[str, ...]]:
-        return {key: tuple(text.splitlines()) for key, text in self.formulas.items()}
+    def _pages(self, *, dense: bool = False) -> dict[str, tuple[str, ...]]:
+        return {
+            result.key: tuple(
+                str(line) for line in result_program(self.forwarded, [result.tensor.name], dense=dense)
+            )
+            for result in self._unchecked.results
+        }
 
-    def text(self, *, steps: Steps = "all", ascii: bool = False) -> str:
+    def text(
+        self, *, steps: Steps = "all", ascii: bool = False, dense: bool = False, width: int = PAGE_WIDTH
+    ) -> str:
         """The derivation for a terminal: the result, every step with its status, what the checks found."""
-        derived = self.forwarded.derived
-        page = render.text(derived, self.report, self._pages(), steps=steps, ascii=ascii)
+        pages = self._pages(dense=dense)
+        page = render.text(self.forwarded.derived, self.report, pages, steps=steps, ascii=ascii, width=width)
+        below = "".join(f"\n{remark}\n" for remark in self._remarks())
+        return page + (ascii_text(below) if ascii else below)
+
+    def latex(self, *, steps: Steps = "all", dense: bool = False) -> str:
+        return render.latex(self.forwarded.derived, self.report, self._pages(dense=dense), steps=steps)
+
+    def markdown(self, *, steps: Steps = "all", dense: bool = False) -> str:
+        page = render.markdown(self.forwarded.derived, self.report, self._pages(dense=dense), steps=steps)
         return page + "".join(f"\n{remark}\n" for remark in self._remarks())
 
-    def latex(self, *, steps: Steps = "all") -> str:
-        return render.latex(self.forwarded.derived, self.report, self._pages(), steps=steps)
-
-    def markdown(self, *, steps: Steps = "all") -> str:
-        return render.markdown(self.forwarded.derived, self.report, self._pages(), steps=steps)
+    def json(self, *, dense: bool = False) -> str:
+        """The derivation as JSON text: `kind`, `results` and, where there is one, the Kronecker product."""
+        data = render.forwarded_data(self.forwarded, self.report, self._pages(dense=dense))
+        return json.dumps({**data, "kronecker": self.kronecker}, indent=2, ensure_ascii=False)
 
     def _remarks(self) -> list[str]:
         """The conventions, and the Kronecker product, in words."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from pullback.cost import tokens
 from pullback.expression import (
@@ -23,6 +24,7 @@ from pullback.expression import (
     add,
     free,
     mul,
+    power,
     total,
     walk,
 )
@@ -192,19 +194,82 @@ def kronecker(definition: Definition, outputs: int) -> str | None:
     if len(definition.indices) != 4 or outputs != 2:
         return None
     try:
-        terms = [term.expression() for term in expand(definition.body, lambda e: not _has_delta(e))]
+        # What holds no bracket stays together, `s * (1 - s)` say, unless it is no product as it stands.
+        found = [
+            product
+            for term in expand(definition.body, lambda e: not _has_delta(e))
+            for product in _krons(term.expression(), definition.indices)
+        ]
     except TooManyTerms:
         return None
-    texts = []
-    for term in terms:
-        text = _kron(term, definition.indices)
-        if text is None:
-            return None
-        texts.append(text)
-    return _joined(texts) if texts else None
+    products = [product for product in found if product is not None]
+    if not products or len(products) < len(found):
+        return None
+    texts = [_scaled_text(product.scale, str(product)) for product in _gathered(_gathered(products))]
+    known = [text for text in texts if text is not None]
+    return _joined(known) if len(known) == len(texts) else None
 
 
-def _kron(term: Expr, indices: tuple[Index, ...]) -> str | None:
+class _Product(NamedTuple):
+    """`scale * kron(first, second)`; a swapped one is read with its two factors exchanged."""
+
+    scale: Expr
+    first: str
+    second: str
+    swapped: bool = False
+
+    def __str__(self) -> str:
+        factors = (self.second, self.first) if self.swapped else (self.first, self.second)
+        return f"kron({', '.join(factors)})"
+
+
+def _gathered(products: Sequence[_Product]) -> list[_Product]:
+    """kron(a, c) + kron(b, c) = kron(a + b, c); the result is swapped, for the same law on the other side."""
+    groups: dict[str, list[_Product]] = {}
+    for product in products:
+        groups.setdefault(product.second, []).append(product)
+    gathered = []
+    for second, group in groups.items():
+        scale = group[0].scale
+        if any(product.scale not in (scale, mul(Num(-ONE.value), scale)) for product in group):
+            scale = ONE
+        parts = [
+            product.first
+            if product.scale is scale
+            else _scaled_text(mul(product.scale, power(scale, Num(-ONE.value))), product.first)
+            for product in group
+        ]
+        whole = [part for part in parts if part is not None]
+        if len(whole) == len(parts):
+            gathered.append(_Product(scale, second, _joined(whole), not group[0].swapped))
+        else:
+            gathered += [_Product(p.scale, p.second, p.first, not p.swapped) for p in group]
+    return gathered
+
+
+def _scaled_text(scale: Expr, text: str) -> str | None:
+    if scale is ONE:
+        return text
+    if scale is Num(-ONE.value):
+        return f"-{_tight(text)}"
+    number = _text(scale, ())
+    if number is None:
+        return None
+    sums = isinstance(node := ast.parse(number, mode="eval").body, ast.BinOp) and isinstance(
+        node.op, ast.Add | ast.Sub
+    )
+    return f"({number}) * {_tight(text)}" if sums else f"{number} * {_tight(text)}"
+
+
+def _krons(term: Expr, indices: tuple[Index, ...]) -> list[_Product | None]:
+    """The term as a Kronecker product, or else each term of what it expands to."""
+    whole = _kron(term, indices)
+    if whole is not None:
+        return [whole]
+    return [_kron(part.expression(), indices) for part in expand(term, lambda e: False)]
+
+
+def _kron(term: Expr, indices: tuple[Index, ...]) -> _Product | None:
     i, j, i2, j2 = indices
     scale, core = _scaled(term)
     bound = core.indices if isinstance(core, Sum) else ()
@@ -213,23 +278,19 @@ def _kron(term: Expr, indices: tuple[Index, ...]) -> str | None:
     second: list[Expr] = []
     for factors, labels in _connected(body, bound):
         outer = labels - set(bound)
-        if outer <= {i, i2} and outer:
+        if not labels:
+            scale = mul(scale, *factors)
+        elif outer <= {i, i2} and outer:
             first += factors
         elif outer <= {j, j2} and outer:
             second += factors
         else:
             return None
+    if not first or not second:
+        return None
     f = _text(_summed(first, bound), (i, i2))
     g = _text(_summed(second, bound), (j, j2))
-    if not first or not second or f is None or g is None:
-        return None
-    product = f"kron({f}, {g})"
-    if scale is ONE:
-        return product
-    if scale is Num(-ONE.value):
-        return "-" + product
-    number = _text(scale, ())
-    return None if number is None else f"{_tight(number)} * {product}"
+    return None if f is None or g is None else _Product(scale, f, g)
 
 
 def _summed(factors: Sequence[Expr], bound: Sequence[Index]) -> Expr:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pullback.derivation import Derived, Jacobian, Report
 from pullback.expression import Equation, Tensor
+from pullback.forwarded import Forwarded
 from pullback.notation import show, show_equation
 from pullback.render.contents import line_of, ranks
 from pullback.render.costs import BYTES_OF_FLOAT32, demand_shapes, entries_at, share_at, symbols_of
@@ -64,6 +65,32 @@ def as_data(
     }
 
 
+def forwarded_data(
+    forwarded: Forwarded, report: Report | None, formulas: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """A Jacobian, Hessian or product with a direction: `results` stand in the place of the gradients."""
+    derived = forwarded.derived
+    data = as_data(derived, report, {})
+    form = MathForm(Counting(not counts_from_zero(derived)), dict(ranks(derived)))
+    results = [
+        {
+            "of": result.key,
+            "name": result.tensor.name,
+            "shape": [size_text(size) for size in result.tensor.shape],
+            **_lines(derived, formulas[result.key], form),
+        }
+        for result in forwarded.results
+    ]
+    left_out = ("upstream", "wrt", "gradients")
+    return {
+        **{key: entry for key, entry in data.items() if key not in left_out},
+        "kind": forwarded.kind,
+        "directions": dict(forwarded.directions),
+        "results": results,
+        "notes": list(forwarded.notes),
+    }
+
+
 def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {
         "name": tensor.name,
@@ -74,14 +101,17 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def _gradient(derived: Derived, tensor: Tensor, lines: Sequence[str], form: MathForm) -> dict[str, Any]:
-    made = {definition.tensor.name: definition for definition in derived.backward}
     return {
         "of": tensor.name,
         "name": f"d{tensor.name}",
         "shape": [size_text(size) for size in tensor.shape],
-        "lines": list(lines),
-        "latex": [form.line(line_of(line, made)) for line in lines],
+        **_lines(derived, lines, form),
     }
+
+
+def _lines(derived: Derived, lines: Sequence[str], form: MathForm) -> dict[str, list[str]]:
+    made = {definition.tensor.name: definition for definition in derived.backward}
+    return {"lines": list(lines), "latex": [form.line(line_of(line, made)) for line in lines]}
 
 
 def _section(

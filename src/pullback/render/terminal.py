@@ -36,6 +36,7 @@ from pullback.sizes import size_text
 
 # In ASCII a derivative is set apart from the gradient dY by a blank: d Y[n,m]/d W[i,j].
 APART: Final = replace_fields(ASCII, partial="d ")
+PAGE_WIDTH: Final = 100
 MIN_WIDTH: Final = 40
 CONTINUATION: Final = 4
 _SUBSCRIPTS: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -49,7 +50,7 @@ def text(
     steps: Detail = "all",
     ascii: bool = False,
     sizes: Mapping[str, int] | None = None,
-    width: int = 100,
+    width: int = PAGE_WIDTH,
 ) -> str:
     """The page as plain text, at most `width` columns wide where its formulas allow it.
 
