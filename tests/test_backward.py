@@ -115,6 +115,14 @@ def test_what_does_not_fit_is_refused(
         LINEAR(inputs, upstream)
 
 
+@pytest.mark.parametrize("upstream", [np.ones(4), np.ones((3, 1)), np.ones((3, 4))])
+def test_the_gradient_of_a_scalar_is_one_number(upstream: Any) -> None:
+    backward = derive("L = sum(X * X)", {"X": "N D"}).compile()
+    with pytest.raises(ShapeProblem, match="the output L is a scalar, and its gradient has shape"):
+        backward({"X": np.ones((3, 4))}, upstream)
+    assert np.all(backward({"X": np.ones((3, 4))}, np.full(1, 3.0))["X"] == 6)
+
+
 @pytest.mark.parametrize("t", [[0, 4], [-1, 0], [99, 2]])
 def test_integers_outside_their_range_are_refused(t: list[int]) -> None:
     with pytest.raises(DomainProblem, match=r"where 0\.\.3 is expected"):
@@ -130,3 +138,42 @@ def test_too_large_is_said_before_anything_is_allocated(monkeypatch: pytest.Monk
     monkeypatch.setattr(limits, "MAX_ELEMENTS", 10)
     with pytest.raises(LimitProblem, match="would hold 20 numbers"):
         LINEAR({"X": X, "W": W}, G)
+
+
+@pytest.mark.parametrize(
+    ("program", "shapes"),
+    [
+        ("Y = solve(A, B)", {"A": "P N N", "B": "P N M"}),
+        ("Y = solve(A, B)", {"A": "N N", "B": "P N M"}),
+        ("Y = solve(A, B)", {"A": "P N N", "B": "N"}),
+        ("Y = solve(A, B)", {"A": "K P N N", "B": "P N M"}),
+        ("Z = solve(A + eye(N), B); L = sum(Z * tanh(Z))", {"A": "P N N", "B": "P N M"}),
+    ],
+)
+def test_systems_in_batches(program: str, shapes: dict[str, str]) -> None:
+    sizes = {"K": 2, "P": 3, "N": 4, "M": 5}
+    rng = np.random.default_rng(0)
+    inputs = {n: rng.standard_normal([sizes[s] for s in shape.split()]) for n, shape in shapes.items()}
+    derivation = derive(program, shapes)
+    assert {step.status for step in derivation.steps} == {"exact"}
+
+    def loss(values: dict[str, Any]) -> Any:
+        if program.startswith("Y"):
+            return np.sum(np.linalg.solve(values["A"], values["B"]) * upstream)
+        z = np.linalg.solve(values["A"] + np.eye(4), values["B"])
+        return np.sum(z * np.tanh(z))
+
+    upstream = None
+    if program.startswith("Y"):
+        upstream = rng.standard_normal(np.linalg.solve(inputs["A"], inputs["B"]).shape)
+    found = derivation.compile()(inputs, upstream)
+    for name, value in inputs.items():
+        along, h = rng.standard_normal(value.shape), 1e-6
+        up, down = ({**inputs, name: value + s * h * along} for s in (1, -1))
+        expected = (loss(up) - loss(down)) / (2 * h)
+        assert np.sum(found[name] * along) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_batch_of_vectors_is_written_as_matrices() -> None:
+    with pytest.raises(ShapeProblem, match="a batch of matrices"):
+        derive("Y = solve(A, B)", {"A": "P N N", "B": "P N"})

@@ -84,7 +84,7 @@ class Backward:
         if self._derived.upstream is not None:
             arrays[self._derived.upstream.name] = self._upstream(upstream, sizes)
         elif upstream is not None:
-            scale = self._real(upstream)
+            scale = self._scale(upstream)
         self._demand_room(sizes)
         extra = {name: sizes[name] for name in self._emitted.sizes}
         result = self._function(*(arrays[name] for name in self._emitted.parameters), **extra)
@@ -157,6 +157,17 @@ class Backward:
             raise DomainProblem(
                 f"{tensor.name} holds {bounds[0]}..{bounds[1]}, where 0..{top - 1} is expected"
             )
+
+    def _scale(self, upstream: Any) -> Any:
+        """The gradient of a scalar output: one number, so that no shape broadcasts unseen."""
+        array = self._real(upstream)
+        if any(n != 1 for n in array.shape):
+            name = self._derived.program.output.name
+            raise ShapeProblem(
+                f"the output {name} is a scalar, and its gradient has shape {tuple(array.shape)}",
+                hint="pass one number, or nothing for 1",
+            )
+        return array.reshape(())
 
     def _upstream(self, upstream: Any, sizes: Mapping[str, int]) -> Any:
         tensor = self._derived.upstream

@@ -324,6 +324,15 @@ def _solve(e: Element) -> Form:
     inner = Index(row.name + "_", row.extent)
     matrix = lift(substitute(e.bodies[0], {a: row, b: inner}))
     right = lift(substitute(e.bodies[1], dict(zip(e.binders[1], at, strict=True))))
-    if set(matrix.labels) != {row, inner} or set(right.labels) != set(at):
+    if not {row, inner} <= set(matrix.labels) or not set(at) <= set(right.labels):
         raise NoMatrixForm
-    return Operation(at, "solve", (matrix, right), (row, inner))
+    left, beside = ([x for x in form.labels if x not in (*at, inner)] for form in (matrix, right))
+    alone = [x for x in (*left, *beside) if (x in left) != (x in beside)]
+    batch = (*alone, *(x for x in left if x in beside))
+    # Axes line up from the right, and a batch beside one matrix, or of vectors, cannot be told from a matrix.
+    one_sided = all(x in left for x in alone) or all(x in beside for x in alone)
+    vectors = beside if len(at) == 1 else left and not beside
+    if not one_sided or vectors or inner in right.labels:
+        raise NoMatrixForm
+    along = (*(x for x in batch if x in left), row, inner)
+    return Operation((*batch, *at), "solve", (matrix, right), along)

@@ -389,6 +389,7 @@ def _operation(form: Operation, axes: tuple[Axis, ...]) -> ast.expr:
             return _laid(value, form.along, axes)
         case "solve":
             matrix, right = form.arguments
-            value = function("solve", _print(matrix, form.along), _print(right, form.labels))
+            order = tuple(label for label in form.labels if label in right.labels)
+            value = function("solve", _print(matrix, form.along), _print(right, order))
             return _laid(value, form.labels, axes)
     raise NoMatrixForm

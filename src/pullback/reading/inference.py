@@ -285,8 +285,8 @@ class _Inference:
         a, b = self._as_matrix(arguments[0], rank=2), self._as_matrix(arguments[1])
         if a is not None and len(a) == 2 and b:
             unify(a[0], a[1])
-            unify(a[1], b[0])
-        return b
+            unify(a[1], b[0] if len(b) == 1 else b[-2])
+        return b if a is None or b is None or len(a) <= max(len(b), 2) else None
 
     def _filled(self, arguments: list[ast.expr]) -> Terms | None:
         return _written(arguments[0])

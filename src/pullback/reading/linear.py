@@ -122,18 +122,29 @@ def _matrix_operator(name: str, rank: int) -> Callable[[Arguments], Value]:
 def _solve(arguments: Arguments) -> Value:
     a = arguments.context.whole(arguments.tensor("a"))
     b = arguments.context.whole(arguments.tensor("b"))
-    _square(arguments, a, batch=False)
-    if b.rank not in (1, 2):
-        raise arguments.shape_problem("the right side is a vector or a matrix")
-    if not same_size(a.shape[1], b.shape[0]):
+    _square(arguments, a)
+    columns = 0 if b.rank == 1 else 1
+    if b.rank == 0 or (a.rank > 2 and b.rank == 2):
+        raise arguments.shape_problem(
+            "the right side is a vector, a matrix, or a batch of matrices",
+            hint="reshape(b, [P, N, 1]) for a batch of vectors",
+        )
+    if not same_size(a.shape[-1], b.shape[b.rank - 1 - columns]):
         raise arguments.shape_problem(f"{shape_text(a.shape)} and {shape_text(b.shape)} do not meet")
+    batches = a.shape[:-2], b.shape[: max(b.rank - 2, 0)]
+    batch = broadcast_shapes(*batches, "solve, batch axes")
 
     def element(at: At) -> Expr:
         bind = arguments.context.bind
-        binders: list[tuple[Index, ...]] = [tuple(bind(n) for n in value.shape) for value in (a, b)]
-        return Element("solve", at, tuple(binders), (a.element(binders[0]), b.element(binders[1])), ())
+        outer = [broadcast_at(shape, batch, at[: len(batch)]) for shape in batches]
+        inner = a.shape[-2:], b.shape[-1 - columns :]
+        binders: list[tuple[Index, ...]] = [tuple(bind(n) for n in shape) for shape in inner]
+        pairs = zip((a, b), outer, binders, strict=True)
+        operands = tuple(value.element((*where, *axes)) for value, where, axes in pairs)
+        return Element("solve", at[len(batch) :], tuple(binders), operands, ())
 
-    return Value(b.shape, element, contracts=True, operator=True, polynomial=False)
+    shape = (*batch, a.shape[-1], *b.shape[b.rank - columns :])
+    return Value(shape, element, contracts=True, operator=True, polynomial=False)
 
 
 def _diag(arguments: Arguments) -> Value:
