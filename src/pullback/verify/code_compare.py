@@ -99,16 +99,26 @@ def along_directions(code: Pass, args: Sequence[Any], seed: int) -> Entrywise:
     return _compared(code, args, seed, directions, True)
 
 
-def entrywise(code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int) -> Entrywise:
-    """Every entry of every gradient, to 50 digits. `upstream` are float arrays, or a seed for integers."""
+def entrywise(
+    code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int, domain: Domain[Any] | None = None
+) -> Entrywise:
+    """Every entry of every gradient, to 50 digits or in another domain of decimals.
+
+    `upstream` are float arrays, or a seed for integers.
+    """
     count = sum(int(np.size(args[p])) for p in code.wrt)
-    return _compared(code, args, upstream, np.eye(count, dtype=np.int64), False)
+    return _compared(code, args, upstream, np.eye(count, dtype=np.int64), False, domain)
 
 
 def _compared(
-    code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int, directions: Any, summed: bool
+    code: Pass,
+    args: Sequence[Any],
+    upstream: Sequence[Any] | int,
+    directions: Any,
+    summed: bool,
+    domain: Domain[Any] | None = None,
 ) -> Entrywise:
-    domain = HighPrecision()
+    domain = domain or HighPrecision()
     values = {p: _values(domain, x) for p, x in enumerate(args) if is_float_array(x)}
     count = len(directions)
     dual, plain = World(Dual(domain, count)), World(domain)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.evaluator import Unrepresentable
+from pullback.evaluator.domain import Domain
 from pullback.tracing.passes import CodeProblem, Pass
 from pullback.verify.code_compare import Entrywise, along_directions, entrywise
 from pullback.verify.code_verdict import CodeVerdict
@@ -76,10 +77,10 @@ class Check:
         return [p for p in self.code.wrt if p not in self.found.wrong]
 
 
-def at_point(check: Check, args: Args, upstream: Any) -> Entrywise | None:
+def at_point(check: Check, args: Args, upstream: Any, domain: Domain[Any] | None = None) -> Entrywise | None:
     """None where the point has no value."""
     try:
-        return entrywise(check.code, args, upstream)
+        return entrywise(check.code, args, upstream, domain)
     except (CodeProblem, *DOMAIN_ERRORS):
         return None
 
