@@ -143,6 +143,12 @@ def test_what_cannot_be_read_is_refused(code: Any, message: str) -> None:
         capture(code, (torch.randn(4),))
 
 
+def test_detach_of_what_depends_on_no_input_is_a_constant() -> None:
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    capture(lambda x: (x * (2 * weights).detach()).sum(), (torch.randn(4),))
+    capture(lambda x: (x * torch.arange(4).detach()).sum(), (torch.randn(4),))
+
+
 def test_an_example_is_needed_and_its_names_are_those_of_the_code() -> None:
     with pytest.raises(DomainProblem, match="an example of the arguments is needed"):
         capture(nn.Linear(2, 2))

@@ -164,11 +164,11 @@ class Reading:
         name = str(node.target).split(".")[1] if str(node.target).startswith("aten.") else ""
         mutates = name.endswith("_") and not name.endswith("__")
         name = name[:-1] if mutates else name
-        if name == "detach":
-            raise self._refused(node, "detach cuts the gradient, which a program of the language cannot say")
         constant = self._folded(node)
         if constant is not None:
             return constant
+        if name == "detach":
+            raise self._refused(node, "detach cuts the gradient, which a program of the language cannot say")
         row = TABLE.get(name)
         if row is None:
             near = nearest(name, TABLE) if name else None
