@@ -452,3 +452,43 @@ def test_a_wrong_backward_is_wrong(made: Any, inputs: tuple[Any, ...], name: str
     assert verdict.ok is False
     found = {v.wrt: v for v in verdict.verdicts}
     assert (found[name].ok, found[name].kind) == (False, kind), verdict.explain()  # type: ignore[attr-defined]
+
+
+def doubled(ctx: Any, x: Any) -> Any:
+    return 2 * x
+
+
+def in_memory_order(x: Any) -> Any:
+    """What lies in memory, as though `x` were contiguous."""
+    return torch.as_strided(x, (x.numel(),), (1,)).reshape(x.shape)
+
+
+def kept(ctx: Any, x: Any) -> Any:
+    ctx.save_for_backward(x)
+    return x**2
+
+
+STRIDES = [
+    (doubled, lambda ctx, g: 2 * g.reshape(-1).view(g.shape), True, ""),
+    (doubled, lambda ctx, g: 2 * g.view(-1).view(g.shape), True, "upstream gradient that is not contiguous"),
+    (doubled, lambda ctx, g: 2 * in_memory_order(g), False, "for an upstream gradient that is not contig"),
+    (kept, lambda ctx, g: 2 * g * in_memory_order(ctx.saved_tensors[0]), False, "for inputs that are not"),
+]
+
+
+@pytest.mark.parametrize(("forward", "backward", "ok", "said"), STRIDES)
+def test_what_depends_on_strides(forward: Any, backward: Any, ok: bool, said: str) -> None:
+    verdict = check(function(forward, backward), (normal(4, 5),))
+    assert verdict.ok is ok
+    assert said in verdict.explain()
+    if not ok:
+        assert "strides: dx has other values" in verdict.explain()
+
+
+def test_a_mask_drawn_in_the_order_of_memory_is_no_fault() -> None:
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.mask = (torch.rand_like(x) > 0.5).to(x.dtype)
+        return x * ctx.mask
+
+    verdict = check(function(forward, lambda ctx, g: g * ctx.mask), (normal(4, 5),))
+    assert verdict.ok is not False

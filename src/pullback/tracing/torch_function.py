@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from pullback.errors import PullbackError
+from pullback.tracing import torch_strides
 from pullback.tracing.arrays import Numbers, numbers
-from pullback.tracing.aten import array, operation
+from pullback.tracing.aten_graph import interpreted, numpy_of, operations
 from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
@@ -76,7 +75,7 @@ class TorchFunction(Pass):
             _, out = self._call([self._tensor(a) for a in args])
         except CODE_ERRORS as error:
             raise CodeProblem("forward", error) from error
-        return tuple(_numpy(o) for o in _tuple(out) if _is_real(o))
+        return tuple(numpy_of(o) for o in _tuple(out) if _is_real(o))
 
     def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
         import torch
@@ -109,9 +108,11 @@ class TorchFunction(Pass):
         faults += counted
         if not faults:
             faults += self._again(context, before, grads)
+        if not faults and not light:
+            faults += self._relaid(context, tensors, before, (real, grads))
         if not context.materialize_grads and len(real) > 1 and not faults:
             self._one_by_one(context, outs, douts)
-        return FloatRun(tuple(_numpy(o) for o in real), tuple(_numpy(g) for g in grads), tuple(faults))
+        return FloatRun(tuple(numpy_of(o) for o in real), tuple(numpy_of(g) for g in grads), tuple(faults))
 
     def _again(self, context: Context, douts: Sequence[Any], grads: Sequence[Any]) -> list[Fault]:
         """Once more on the very same objects: the same answer, or it is not determined by them."""
@@ -122,6 +123,27 @@ class TorchFunction(Pass):
             for p, a, b in zip(self.wrt, grads, again, strict=True)
             if not _equal(a, b)
         ]
+
+    def _relaid(self, context: Context, tensors: Any, douts: Any, run: tuple[Any, Any]) -> list[Fault]:
+        """The same values laid out otherwise in memory."""
+
+        def whole(args: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+            try:
+                again, out = self._call(args)
+            except CODE_ERRORS as error:
+                raise CodeProblem("forward", error) from error
+            real = [o for o in _tuple(out) if _is_real(o)]
+            return real, self._gradients(self._safely(again, copies()))[0]
+
+        def copies() -> list[Any]:
+            return [d if d is None else d.clone() for d in douts]
+
+        def back(given: Sequence[Any]) -> Sequence[Any]:
+            return self._gradients(self._safely(context, given))[0]
+
+        wrong, notes = torch_strides.told_apart(back, whole, (tensors, copies()), run)
+        self.notes += [note for note in notes if note not in self.notes]
+        return torch_strides.faults(self.names, self.wrt, wrong)
 
     def _one_by_one(self, context: Context, outs: Sequence[Any], douts: Sequence[Any]) -> None:
         """A Function that asks for no zeros gets None for each output that is not used."""
@@ -157,7 +179,7 @@ class TorchFunction(Pass):
             for p, (a, b) in enumerate(zip(before, after, strict=True))
             if isinstance(a, np.ndarray)
             and id(b) not in dirty
-            and not np.array_equal(a, _numpy(b), equal_nan=a.dtype.kind == "f")
+            and not np.array_equal(a, numpy_of(b), equal_nan=a.dtype.kind == "f")
         ]
 
     # ---- the traced code
@@ -210,7 +232,7 @@ class TorchFunction(Pass):
 
         samples = [torch.from_numpy(np.array(args[p])) for p in places]
         samples += [torch.ones(s, dtype=torch.float64) for s in shapes]
-        graph = _operations(joint, samples)
+        graph = operations(joint, samples)
         self._faithful(graph, args, samples, places)
         return graph, places, layout[-1], shapes
 
@@ -278,89 +300,6 @@ class TorchFunction(Pass):
         return "\n".join([*lines, f"print(torch.autograd.grad(out, [{inputs}], [{douts}]))"])
 
 
-@cache
-def _decompositions() -> dict[Any, Any]:
-    """PyTorch's own, to its core operations; to put the table together takes longer than a trace."""
-    from torch._decomp import core_aten_decompositions
-
-    table: Any = core_aten_decompositions()
-    return dict(table.items())
-
-
-def _operations(joint: Any, samples: Sequence[Any]) -> Any:
-    """The graph of ATen operations of a function of tensors. Raises `Untraceable`."""
-    import torch
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    pure = torch.func.functionalize(joint, remove="mutations_and_views")
-    torch.manual_seed(0)
-    try:
-        return make_fx(pure, decomposition_table=_decompositions())(*samples)
-    except PullbackError:
-        raise
-    except CODE_ERRORS as error:
-        said = str(error).splitlines() or [""]
-        raise Untraceable(f"it cannot be traced ({type(error).__name__}: {said[0]})") from error
-
-
-def interpreted(graph: Any, given: Sequence[Any], wanted: Sequence[int]) -> list[Any]:
-    """Some outputs of a graph of ATen operations, run on arrays of numbers; what they do not need is not run."""
-    nodes = list(graph.graph.nodes)
-    (result,) = next(node for node in nodes if node.op == "output").args
-    roots = [result[k] for k in wanted]
-    needed = _ancestors(roots)
-    values: dict[Any, Any] = {}
-    inputs = iter(given)
-    for node in nodes:
-        if node.op == "placeholder":
-            values[node] = next(inputs)
-        elif node not in needed:
-            continue
-        elif node.op == "get_attr":
-            constant = _numpy(getattr(graph, node.target))
-            values[node] = numbers(constant) if constant.dtype.kind == "f" else constant
-        elif node.op == "call_function":
-            values[node] = _applied(node, values)
-    return [values[root] for root in roots]
-
-
-def _applied(node: Any, values: dict[Any, Any]) -> Any:
-    args = _filled(node.args, values)
-    if node.target is operator.getitem:
-        return args[0][args[1]]
-    kwargs = {key: _filled(x, values) for key, x in node.kwargs.items()}
-    namespace, _, rest = str(node.target).partition(".")
-    if namespace != "aten":
-        raise Untraceable(f"the operation {node.target} has no meaning here")
-    found = operation(rest.split(".")[0])(*args, **kwargs)
-    return tuple(_as_array(x) for x in found) if isinstance(found, tuple | list) else _as_array(found)
-
-
-def _as_array(x: Any) -> Any:
-    return array(x) if not isinstance(x, np.ndarray) else x
-
-
-def _filled(x: Any, values: dict[Any, Any]) -> Any:
-    if isinstance(x, tuple | list):
-        return (
-            type(x)(_filled(part, values) for part in x)
-            if type(x) in (tuple, list)
-            else [_filled(p, values) for p in x]
-        )
-    return values[x] if hasattr(x, "op") and hasattr(x, "target") else x
-
-
-def _ancestors(roots: Sequence[Any]) -> set[Any]:
-    found: set[Any] = set()
-    waiting = list(roots)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting += node.all_input_nodes
-    return found
-
-
 def _sample(x: Any) -> Any:
     """Floats in the place of numbers, for tracing: the path of the code may not depend on them."""
     return floats_of(x) if isinstance(x, Numbers) else x
@@ -373,7 +312,7 @@ def _is_whole(x: Any) -> bool:
 def _near(a: Any, b: Any) -> bool:
     if tuple(a.shape) != tuple(b.shape):
         return False
-    return bool(np.allclose(_numpy(a), _numpy(b), rtol=1e-4, atol=1e-7, equal_nan=True))
+    return bool(np.allclose(numpy_of(a), numpy_of(b), rtol=1e-4, atol=1e-7, equal_nan=True))
 
 
 def _tuple(x: Any) -> tuple[Any, ...]:
@@ -384,16 +323,7 @@ def _is_real(x: Any) -> bool:
     return hasattr(x, "is_floating_point") and bool(x.is_floating_point())
 
 
-def _numpy(x: Any) -> Any:
-    if x is None or isinstance(x, np.ndarray):
-        return x
-    if not hasattr(x, "detach"):
-        return np.asarray(x)
-    x = x.detach()
-    return (x.float() if str(x.dtype) == "torch.bfloat16" else x).resolve_conj().numpy().copy()
-
-
 def _equal(a: Any, b: Any) -> bool:
     if a is None or b is None or not hasattr(a, "shape"):
         return a is b or a == b
-    return bool(np.array_equal(_numpy(a), _numpy(b), equal_nan=True))
+    return bool(np.array_equal(numpy_of(a), numpy_of(b), equal_nan=True))

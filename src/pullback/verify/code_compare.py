@@ -96,7 +96,7 @@ def along_directions(code: Pass, args: Sequence[Any], seed: int) -> Entrywise:
     """⟨v, gradient⟩ and ⟨upstream, J v⟩ for one random direction v of each input, to 50 digits: arrays of one entry."""
     sizes = [int(np.size(args[p])) for p in code.wrt]
     directions = _random_directions(sizes, np.random.default_rng(seed), 10**6)
-    return _compared(code, args, seed, directions, True)
+    return _compared(code, args, seed, directions, HighPrecision())
 
 
 def entrywise(
@@ -107,7 +107,7 @@ def entrywise(
     `upstream` are float arrays, or a seed for integers.
     """
     count = sum(int(np.size(args[p])) for p in code.wrt)
-    return _compared(code, args, upstream, np.eye(count, dtype=np.int64), False, domain)
+    return _compared(code, args, upstream, np.eye(count, dtype=np.int64), domain or HighPrecision(), False)
 
 
 def _compared(
@@ -115,23 +115,19 @@ def _compared(
     args: Sequence[Any],
     upstream: Sequence[Any] | int,
     directions: Any,
-    summed: bool,
-    domain: Domain[Any] | None = None,
+    domain: Domain[Any],
+    summed: bool = True,
 ) -> Entrywise:
-    domain = domain or HighPrecision()
     values = {p: _values(domain, x) for p, x in enumerate(args) if is_float_array(x)}
     count = len(directions)
     dual, plain = World(Dual(domain, count)), World(domain)
     rng = np.random.default_rng(upstream if isinstance(upstream, int) else 0)
 
-    def given(shapes: Sequence[tuple[int, ...]]) -> list[Any]:
-        drawn = upstreams(shapes, rng) if isinstance(upstream, int) else list(upstream)
-        return [array_of(plain, _values(domain, u), np.shape(u)) for u in drawn]
-
     kept: list[Any] = []
 
     def remembered(shapes: Sequence[tuple[int, ...]]) -> list[Any]:
-        kept[:] = given(shapes)
+        drawn = upstreams(shapes, rng) if isinstance(upstream, int) else list(upstream)
+        kept[:] = [array_of(plain, _values(domain, u), np.shape(u)) for u in drawn]
         return [numbers(k) for k in kept]
 
     run = code.exact(dual_arguments(code, args, values, dual, directions), remembered, dual, plain)

@@ -17,6 +17,7 @@ WHAT: Final = {
     "saved": "saved tensor",
     "nondeterminism": "nondeterminism",
     "dtype": "dtype",
+    "strides": "strides",
 }
 
 
