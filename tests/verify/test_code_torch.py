@@ -492,3 +492,17 @@ def test_a_mask_drawn_in_the_order_of_memory_is_no_fault() -> None:
 
     verdict = check(function(forward, lambda ctx, g: g * ctx.mask), (normal(4, 5),))
     assert verdict.ok is not False
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+def test_digits_that_the_order_of_a_sum_moves_are_no_fault(kind: Any) -> None:
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        return x @ w
+
+    def backward(ctx: Any, g: Any) -> Any:
+        x, w = (v.to(kind) for v in ctx.saved_tensors)
+        return (g.to(kind) @ w.T).to(g.dtype), (x.T @ g.to(kind)).to(g.dtype)
+
+    verdict = check(function(forward, backward), (normal(24, 40), normal(40, 33)))
+    assert "strides" not in verdict.explain()
