@@ -19,6 +19,7 @@ from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
+from pullback.tracing.torch_context import one_thread
 from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
 from pullback.verify.code_verdict import CodeVerdict, explained, to_json
@@ -72,7 +73,8 @@ def check(
     True
     """
     code, args, dtypes = _read(obj, inputs, wrt)
-    return CheckVerdict(_with_formulas(code, args, judge_code(code, args, dtypes, shapes)))
+    with one_thread():
+        return CheckVerdict(_with_formulas(code, args, judge_code(code, args, dtypes, shapes)))
 
 
 def _with_formulas(code: Pass, args: list[Any], found: tuple[CodeVerdict, ...]) -> tuple[CodeVerdict, ...]:

@@ -8,7 +8,7 @@ sign and order. Everything else is defined here once, for every domain, and for 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
@@ -276,16 +276,11 @@ class Domain(ABC, Generic[V]):
                 rest = [[x for c, x in enumerate(row) if c != j] for r, row in enumerate(rows) if r != i]
                 minor = self._minor(rest)
                 cofactors.append(minor if (i + j) % 2 == 0 else self.neg(minor))
-        return self.mul(self.stack(cofactors, (n, n), a), self.widen(scale, 2))
+        return self.mul(self.stack(cofactors, (n, n)), self.widen(scale, 2))
 
-    def stack(self, entries: list[V], shape: tuple[int, ...], like: V) -> V:
-        """Entries in row-major order put together along new last axes of the given shape."""
-        k = len(shape)
-        result = self.number(Fraction(0))
-        for position, entry in enumerate(entries):
-            mask = (np.arange(len(entries)) == position).reshape(shape)
-            result = self.select(mask, self.widen(entry, k), result)
-        return result
+    @abstractmethod
+    def stack(self, entries: Sequence[V], shape: tuple[int, ...]) -> V:
+        """Entries in row-major order put together along new last axes of the given shape; at least one."""
 
     def solve(self, a: V, b: V, vector: bool) -> V:
         """X with a @ X = b; `vector` says that b has one axis."""
@@ -315,13 +310,22 @@ class Domain(ABC, Generic[V]):
                     scale = self.reciprocal(low[j][j])
                 else:
                     low[i][j] = self.mul(rest, scale)
-        return self.stack([x for row in low for x in row], (n, n), a)
+        return self.stack([x for row in low for x in row], (n, n))
 
     # ---- comparing results
 
     @abstractmethod
     def difference(self, a: V, b: V) -> tuple[BoolArray, BoolArray]:
         """(differs, known): where the two differ, and where both have a value at all."""
+
+
+def stacked(parts: Sequence[Array], shape: tuple[int, ...]) -> Array:
+    """Arrays that broadcast, along new last axes of the given shape."""
+    lead = np.broadcast_shapes(*{x.shape for x in parts})
+    found = np.empty((*lead, len(parts)), dtype=parts[0].dtype)
+    for k, x in enumerate(parts):
+        found[..., k] = x
+    return found.reshape((*lead, *shape))
 
 
 def _entry(at: tuple[int, ...]) -> Callable[[Array], Array]:

@@ -7,7 +7,7 @@ definitions by sign and select give that), equal shares among ties.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, TypeVar
@@ -59,6 +59,14 @@ class Dual(Domain[DualValue[V]], Generic[V]):
     def total(self, v: DualValue[V], count: int) -> DualValue[V]:
         tangent = None if v.tangent is None else self.base.total(v.tangent, count)
         return DualValue(self.base.total(v.value, count), tangent)
+
+    def stack(self, entries: Sequence[DualValue[V]], shape: tuple[int, ...]) -> DualValue[V]:
+        value = self.base.stack([x.value for x in entries], shape)
+        if all(x.tangent is None for x in entries):
+            return DualValue(value)
+        zero = self.base.number(Fraction(0))
+        tangents = [zero if x.tangent is None else x.tangent for x in entries]
+        return DualValue(value, self.base.stack(tangents, shape))
 
     def select(self, mask: BoolArray, a: DualValue[V], b: DualValue[V]) -> DualValue[V]:
         value = self.base.select(mask, a.value, b.value)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
-from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, Unrepresentable
+from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, Unrepresentable, stacked
 from pullback.expression import compare
 
 PLACES: Final = 50
+WIDEST_SCALE: Final = 2000  # bits between the last digits of the numbers of one exact sum
 
 
 def boxed(x: Any) -> Array:
@@ -66,6 +67,9 @@ class ObjectDomain(Domain[Array]):
         if not flat.shape[-1]:
             return np.broadcast_to(self.number(Fraction(0)), flat.shape[:-1])
         return boxed(flat.sum(axis=-1))
+
+    def stack(self, entries: Sequence[Array], shape: tuple[int, ...]) -> Array:
+        return stacked(entries, shape)
 
     def select(self, mask: BoolArray, a: Array, b: Array) -> Array:
         return boxed(np.where(mask, a, b))
@@ -191,6 +195,32 @@ class HighPrecision(ObjectDomain):
         for at, x in np.ndenumerate(a):
             result[at] = self.context.mpf(float(x))
         return result
+
+    def product_total(self, a: Array, b: Array, count: int) -> Array:
+        """Σ a * b, exactly in integers of one scale and then rounded once."""
+        left, right = self._scaled(a), self._scaled(b)
+        if left is None or right is None or not count:
+            return super().product_total(a, b, count)
+        product = left[0] * right[0]
+        flat = product.reshape((*product.shape[: product.ndim - count], -1))
+        exponent = left[1] + right[1]
+        made = self.context.mpf
+        return self.each(lambda n: made((n, exponent)), boxed(flat.sum(axis=-1)))
+
+    def _scaled(self, a: Array) -> tuple[Array, int] | None:
+        """(n, e) with a = n * 2**e; None where an entry has no value, or sizes differ too much."""
+        parts = [x._mpf_ for x in a.flat]
+        if any(not man and exp for _, man, exp, _ in parts):  # infinite, or no number: mpmath's own marks
+            return None
+        exponents = [exp for _, man, exp, _ in parts if man]
+        low = min(exponents, default=0)
+        if max(exponents, default=0) - low > WIDEST_SCALE:
+            return None
+        found = np.empty(a.shape, dtype=object)
+        found.reshape(-1)[:] = [
+            (-int(man) if sign else int(man)) << (exp - low) if man else 0 for sign, man, exp, _ in parts
+        ]
+        return found, low
 
     def power(self, a: Array, r: Fraction) -> Array:
         if r.denominator == 1:

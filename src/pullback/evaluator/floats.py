@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray
+from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, stacked
 from pullback.expression import compare
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +43,9 @@ class Float64(Domain[Floats]):
 
     def total(self, v: Floats, count: int) -> Floats:
         return array(v.sum(axis=tuple(range(-count, 0)))) if count else v
+
+    def stack(self, entries: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
+        return stacked(entries, shape)
 
     def select(self, mask: BoolArray, a: Floats, b: Floats) -> Floats:
         return np.where(mask, a, b)

@@ -11,14 +11,14 @@ Entries without a value (a division by zero, a root of a non-square) are marked 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import gcd
 from typing import Final
 
 import numpy as np
 
-from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray
+from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, stacked
 from pullback.evaluator.residues import (
     P,
     Q,
@@ -127,6 +127,22 @@ class PrimeField(Domain[Residues]):
             None if v.bad is None else np.asarray(v.bad.any(axis=axes)),
             exp_of=None if v.exp_of is None else lambda: self.prod(self.exp(v), count),
             depth=v.depth + 1,
+        )
+
+    def stack(self, entries: Sequence[Residues], shape: tuple[int, ...]) -> Residues:
+        bad = None
+        if any(x.bad is not None for x in entries):
+            marks = [np.broadcast_to(False if x.bad is None else x.bad, x.p.shape) for x in entries]
+            bad = stacked(marks, shape)
+        log_structure = any(x.log_of is not None for x in entries)
+        exp_structure = any(x.exp_of is not None for x in entries)
+        return Residues(
+            stacked([x.p for x in entries], shape),
+            lambda: stacked([x.exponent() for x in entries], shape),
+            bad,
+            log_of=(lambda: self.stack([self.log(x) for x in entries], shape)) if log_structure else None,
+            exp_of=(lambda: self.stack([self.exp(x) for x in entries], shape)) if exp_structure else None,
+            depth=max(x.depth for x in entries) + 1,
         )
 
     def select(self, mask: BoolArray, a: Residues, b: Residues) -> Residues:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pullback.tracing import products
 from pullback.tracing.numbers import Number, Untraceable, best_of, better, current, is_infinite, lift
 
 
@@ -24,6 +25,8 @@ class Numbers(np.ndarray):
             options.pop("out", None)
             options.pop("initial", None)
             return extreme(plain[0], EXTREMES[ufunc.__name__], *plain[1:2], **options)
+        if ufunc is np.matmul and not options:
+            return wrapped(products.matmul(*(np.asarray(x) for x in plain)))
         own = FUNCTIONS.get(ufunc.__name__)
         result = getattr(own or ufunc, method)(*plain, **options)
         return out[0] if out is not None and method != "at" else wrapped(result)
@@ -31,7 +34,7 @@ class Numbers(np.ndarray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         own = CALLS.get(function.__name__)
         if own is not None:
-            return own(*args, **kwargs)
+            return wrapped(own(*args, **kwargs))
         return wrapped(super().__array_function__(function, types, args, kwargs))
 
     def astype(self, dtype: Any, *_: Any, **__: Any) -> Any:
@@ -297,6 +300,9 @@ FUNCTIONS["isnan"] = _Answer(lambda x: False)
 FUNCTIONS["signbit"] = _Answer(lambda x: bool(x < 0))
 
 CALLS: Final[dict[str, Callable[..., Any]]] = {
+    "dot": products.dot,
+    "tensordot": products.tensordot,
+    "einsum": products.einsum,
     "mean": mean,
     "var": var,
     "std": lambda x, **options: np.sqrt(var(x, **options)),

@@ -1,4 +1,4 @@
-"""Reading and writing parts of arrays of numbers: slices, gathers, scatters, padding, convolution."""
+"""Reading and writing parts of arrays of numbers: slices, gathers, scatters, padding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.tracing.arrays import Numbers, numbers, wrapped
+from pullback.tracing.arrays import Numbers, wrapped
 from pullback.tracing.numbers import Untraceable
 
 
@@ -83,44 +83,3 @@ def padded(x: Any, pad: Sequence[int], value: Any = 0) -> Any:
     place = tuple(slice(max(0, a), s - max(0, b)) for (a, b), s in zip(widths, shape, strict=True))
     found[place] = x[cut]
     return wrapped(found)
-
-
-def convolved(
-    x: Any, w: Any, bias: Any, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
-    transposed: bool, output_padding: Sequence[int], groups: int,
-) -> Any:  # fmt: skip
-    """Y[n,m,…] = Σ over channels of the group and the window; not the transposed kind."""
-    if transposed:
-        raise Untraceable("a transposed convolution has no meaning here")
-    rank = np.ndim(x) - 2
-    spread = [v for v in reversed(list(padding)) for v in (v, v)]
-    x = padded(x, spread)
-    steps = [list(v) * rank if len(v) == 1 else list(v) for v in (stride, dilation)]
-    window = w.shape[2:]
-    out = [
-        (n - d * (k - 1) - 1) // s + 1
-        for n, k, s, d in zip(x.shape[2:], window, steps[0], steps[1], strict=True)
-    ]
-    per_in, per_out = w.shape[1], w.shape[0] // groups
-    total: Any = 0
-    for at in np.ndindex(*window):
-        cut = tuple(
-            slice(p * d, p * d + s * (o - 1) + 1, s)
-            for p, d, s, o in zip(at, steps[1], steps[0], out, strict=True)
-        )
-        part = x[(slice(None), slice(None), *cut)]
-        kernel = w[(slice(None), slice(None), *at)]
-        pieces = [
-            np.moveaxis(
-                np.tensordot(
-                    part[:, g * per_in : (g + 1) * per_in], kernel[g * per_out : (g + 1) * per_out], (1, 1)
-                ),
-                -1,
-                1,
-            )
-            for g in range(groups)
-        ]
-        total = total + np.concatenate(pieces, axis=1)
-    if bias is not None:
-        total = total + np.reshape(bias, (1, -1, *(1,) * rank))
-    return numbers(total)

@@ -10,8 +10,8 @@ import numpy as np
 from pullback.tracing import linalg
 from pullback.tracing import special as special  # it adds its rows to the functions of NumPy
 from pullback.tracing.arrays import FUNCTIONS, Numbers, extreme, numbers, wrapped
-from pullback.tracing.indexing import convolved
 from pullback.tracing.numbers import Untraceable
+from pullback.tracing.windows import convolved
 
 Row = Callable[..., Any]
 
@@ -44,7 +44,7 @@ def convolution(
     rank = x.ndim - 2
     low, high = [a for a, _ in padding], [b for _, b in padding]
     x = _dilated(x, lhs_dilation or (1,) * rank, low, high)
-    options = (None, list(window_strides), [0] * rank, list(rhs_dilation or (1,) * rank), False, [0] * rank)
+    options = (None, list(window_strides), [0] * rank, list(rhs_dilation or (1,) * rank))
     if batch_group_count == 1:
         found = convolved(x, w, *options, feature_group_count)
     else:

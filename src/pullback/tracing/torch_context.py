@@ -1,8 +1,26 @@
-"""What a `torch.autograd.Function` is given as its `ctx` while it is checked."""
+"""What a `torch.autograd.Function` runs in while it is checked: its `ctx`, and PyTorch's threads."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch, where it is loaded, on one thread: with tensors of a few entries more of them only cost time."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pullback.tracing.arrays import numbers, wrapped
-from pullback.tracing.indexing import convolved, padded
+from pullback.tracing.indexing import padded
 from pullback.tracing.numbers import Untraceable
 
 
@@ -45,7 +46,7 @@ def convolution(
     rank = np.ndim(x) - 2
     stride, padding, dilation = _each(stride, rank), _each(padding, rank), _each(dilation, rank)
     if not transposed:
-        return convolved(x, w, bias, stride, padding, dilation, False, output_padding, groups)
+        return convolved(x, w, bias, stride, padding, dilation, groups)
     size = [
         (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
         for n, s, p, d, k, e in zip(
@@ -56,6 +57,36 @@ def convolution(
     return found if bias is None else numbers(found + np.reshape(bias, (1, -1, *(1,) * rank)))
 
 
+def _patches(
+    x: Any, window: Sequence[int], stride: Sequence[int], dilation: Sequence[int], out: Sequence[int],
+    groups: int,
+) -> Any:  # fmt: skip
+    """What each window sees: example, group, channel of the group, output place, place in the window."""
+    seen = [x[(slice(None), slice(None), *cut)] for _, cut in _taps(window, stride, dilation, out)]
+    return np.stack(seen, axis=-1).reshape(
+        x.shape[0], groups, x.shape[1] // groups, math.prod(out), len(seen)
+    )
+
+
+def convolved(
+    x: Any, w: Any, bias: Any, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
+    groups: int,
+) -> Any:  # fmt: skip
+    """Y[n,m,…] = Σ over channels of the group and the window; not the transposed kind."""
+    x = padded(x, _spread(padding))
+    window = w.shape[2:]
+    out = [
+        (n - d * (k - 1) - 1) // s + 1
+        for n, k, s, d in zip(x.shape[2:], window, stride, dilation, strict=True)
+    ]
+    seen = _patches(x, window, stride, dilation, out, groups)
+    kernel = w.reshape(groups, w.shape[0] // groups, w.shape[1], -1)
+    found = np.einsum("ngcow,gmcw->ngmo", seen, kernel).reshape(x.shape[0], w.shape[0], *out)
+    if bias is not None:
+        found = found + np.reshape(bias, (1, -1, *(1,) * len(out)))
+    return numbers(found)
+
+
 def by_input(
     g: Any, w: Any, shape: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
     groups: int,
@@ -63,13 +94,13 @@ def by_input(
     """dX[n,c,…] = Σ over output channels and the window of g w."""
     wide = [n + 2 * p for n, p in zip(shape[2:], padding, strict=True)]
     total: Any = numbers(np.zeros((shape[0], shape[1], *wide), dtype=np.int64))
-    per_in, per_out = w.shape[1], w.shape[0] // groups
-    for at, cut in _taps(w.shape[2:], stride, dilation, g.shape[2:]):
-        for k in range(groups):
-            kernel = w[(slice(k * per_out, (k + 1) * per_out), slice(None), *at)]
-            part = np.tensordot(g[:, k * per_out : (k + 1) * per_out], kernel, (1, 0))
-            where = (slice(None), slice(k * per_in, (k + 1) * per_in), *cut)
-            total[where] = total[where] + np.moveaxis(part, -1, 1)
+    given = g.reshape(g.shape[0], groups, w.shape[0] // groups, -1)
+    kernel = w.reshape(groups, w.shape[0] // groups, w.shape[1], -1)
+    parts = np.einsum("ngmo,gmcw->ngcow", given, kernel)
+    parts = parts.reshape(shape[0], shape[1], *g.shape[2:], kernel.shape[-1])
+    for k, (_, cut) in enumerate(_taps(w.shape[2:], stride, dilation, g.shape[2:])):
+        where = (slice(None), slice(None), *cut)
+        total[where] = total[where] + parts[..., k]
     kept = tuple(slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True))
     return wrapped(total[(slice(None), slice(None), *kept)])
 
@@ -79,18 +110,9 @@ def by_kernel(
     groups: int,
 ) -> Any:  # fmt: skip
     """dW[m,c,…] = Σ over examples and outputs of g x."""
-    x = padded(x, _spread(padding))
-    total: Any = numbers(np.zeros(tuple(shape), dtype=np.int64))
-    per_in, per_out = shape[1], shape[0] // groups
-    axes = [0, *range(2, np.ndim(g))]
-    for at, cut in _taps(shape[2:], stride, dilation, g.shape[2:]):
-        for k in range(groups):
-            part = x[(slice(None), slice(k * per_in, (k + 1) * per_in), *cut)]
-            given = g[:, k * per_out : (k + 1) * per_out]
-            total[(slice(k * per_out, (k + 1) * per_out), slice(None), *at)] = np.tensordot(
-                given, part, (axes, axes)
-            )
-    return wrapped(total)
+    seen = _patches(padded(x, _spread(padding)), shape[2:], stride, dilation, g.shape[2:], groups)
+    given = g.reshape(g.shape[0], groups, shape[0] // groups, -1)
+    return wrapped(np.einsum("ngmo,ngcow->gmcw", given, seen).reshape(tuple(shape)))
 
 
 def convolution_backward(
@@ -102,7 +124,7 @@ def convolution_backward(
     steps = _each(stride, rank), _each(padding, rank), _each(dilation, rank)
     axes = (0, *range(2, np.ndim(g)))
     if transposed:
-        by_x = convolved(g, w, None, *steps, False, [0] * rank, groups) if mask[0] else None
+        by_x = convolved(g, w, None, *steps, groups) if mask[0] else None
         by_w = by_kernel(x, g, w.shape, *steps, groups) if mask[1] else None
     else:
         by_x = by_input(g, w, x.shape, *steps, groups) if mask[0] else None
