@@ -28,7 +28,7 @@ else:
     capturing = Later("pullback.capturing")
 
 Steps = Literal["all", "short", "none"]
-Shapes = Mapping[str, str | Sequence[str | int]]
+Shapes = Mapping[str, str | Sequence[str | int]] | str
 
 
 class Formula:
@@ -193,8 +193,9 @@ def derive(
 ) -> Derivation:
     """The backward pass of a program, derived element by element.
 
-    program: definitions, one a line or separated by `;`. shapes: `{"X": "N D"}`; integers: `{"t": ("B", "V")}`;
-    assume: `{"S": "spd"}`; ranges: `{"p": "H-R+1"}`; wrt: the inputs to differentiate by (default: every real one).
+    program: definitions, one a line or separated by `;`. shapes: `{"X": "N D"}` or
+    `"X: N D"`; integers: `{"t": ("B", "V")}`; assume: `{"S": "spd"}`; ranges: `{"p": "H-R+1"}`; wrt: the inputs to
+    differentiate by (default: every real one).
     In the place of a program, real code: then `shapes` may be an example of its arguments, a tuple or a
     dictionary by name, `output` says which of several outputs is meant, and the result says under `captured`
     what program was read.

@@ -24,7 +24,7 @@ from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
 from pullback.verify.code_verdict import CodeVerdict, explained, to_json
 
-Shapes = Mapping[str, str | Sequence[str | int]]
+Shapes = Mapping[str, str | Sequence[str | int]] | str
 
 
 @dataclass(frozen=True, slots=True)

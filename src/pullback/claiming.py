@@ -15,7 +15,7 @@ from pullback.verify.second_order import claim_second_order
 from pullback.verify.setting import Setting
 from pullback.verify.witness import Witness
 
-Shapes = Mapping[str, str | Sequence[str | int]]
+Shapes = Mapping[str, str | Sequence[str | int]] | str
 
 
 @dataclass(frozen=True, slots=True)

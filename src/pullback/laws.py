@@ -61,7 +61,7 @@ def accumulates(
     program: str,
     batch: str,
     rule: str = "mean",
-    shapes: Mapping[str, str | Sequence[str | int]] | None = None,
+    shapes: Mapping[str, str | Sequence[str | int]] | str | None = None,
     *,
     integers: Mapping[str, Any] | None = None,
     assume: Mapping[str, str] | None = None,

@@ -13,6 +13,7 @@ from pullback.derivations.judging import Judged, Judging
 from pullback.derivations.report import as_data, told
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.limits import MAX_CHARACTERS, demand
+from pullback.reading.shapes import by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Proofreading:
 def proofread(
     text: str | os.PathLike[str],
     program: str | None = None,
-    shapes: Mapping[str, str | Sequence[str | int]] | None = None,
+    shapes: Mapping[str, str | Sequence[str | int]] | str | None = None,
     *,
     integers: Mapping[str, Any] | None = None,
     assume: Mapping[str, str] | None = None,
@@ -88,7 +89,7 @@ def proofread(
     if not written.strip():
         raise SyntaxProblem("the derivation is empty", hint="Y = X @ W; dW = X.T @ dY")
     given = {
-        "shapes": shapes or {},
+        "shapes": dict(by_name(shapes, "shapes", '{"X": "N D"}')),
         "integers": integers or {},
         "assume": assume or {},
         "ranges": ranges or {},

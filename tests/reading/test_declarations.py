@@ -181,3 +181,24 @@ def test_a_large_size_is_read_and_nothing_is_made_of_it() -> None:
     (x,) = read_program("Y = X", shapes={"X": 10**12}).inputs
     extent: Expr = x.shape[0]
     assert isinstance(extent, Num)
+
+
+def test_shapes_may_be_the_text_of_the_command_line() -> None:
+    program = read_program("Y = X @ W", shapes="X: N D, W: D M")
+    assert [shape_text(t.shape) for t in program.inputs] == ["N×D", "D×M"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("shapes", 3, "shapes: a dictionary by name, not int"),
+        ("shapes", ["N D"], "shapes: a dictionary by name, not list"),
+        ("shapes", "N D", "`N D` is not a shape"),
+        ("integers", "t: B", "integers: a dictionary by name, not str"),
+        ("assume", "spd", "assume: a dictionary by name, not str"),
+        ("ranges", 3, "ranges: a dictionary by name, not int"),
+    ],
+)
+def test_declarations_of_another_kind_are_refused(name: str, given: Any, message: str) -> None:
+    with pytest.raises(SyntaxProblem, match=re.escape(message)):
+        read_program("Y = X @ W", **{name: given})

@@ -127,9 +127,11 @@ INPUTS: dict[str, Any] = {
     "X": RNG.normal(size=(4, 3)), "A": RNG.normal(size=(4, 4)) + 4 * np.eye(4), "x": RNG.normal(size=4),
     "y": RNG.normal(size=3), "s": np.asarray(0.7), "I": RNG.normal(size=(4, 4, 7, 6)),
     "K": RNG.normal(size=(6, 4, 3, 2)), "G": RNG.normal(size=(6, 2, 3, 2)), "E": RNG.normal(size=(5, 3)),
-    "t": RNG.integers(0, 5, size=4),
+    "t": RNG.integers(0, 5, size=4), "u": RNG.integers(0, 4, size=4), "v": RNG.integers(0, 6, size=4),
+    "w": RNG.integers(0, 4, size=4),
 }  # fmt: skip
 V = INPUTS
+INTEGERS = {"t": ("N", "M"), "u": ("N", "C"), "v": ("N", "L"), "w": ("N", "N")}
 
 
 def correlate(x: Any, k: Any, stride: int, padding: int, dilation: int, groups: int) -> Any:
@@ -165,6 +167,15 @@ MEANINGS: list[tuple[str, Any]] = [
     ("E[t]", V["E"][V["t"]]),
     ("E[t, 1:]", V["E"][V["t"], 1:]),
     ("take(E, t)", V["E"][V["t"]]),
+    ("I[..., 0]", V["I"][..., 0]),
+    ("I[0, ..., :2]", V["I"][0, ..., :2]),
+    ("I[..., None, 1, :]", V["I"][..., None, 1, :]),
+    ("I[w, u]", V["I"][V["w"], V["u"]]),
+    ("I[:, u, 1, v]", V["I"][:, V["u"], 1, V["v"]]),
+    ("I[w, :, :, v]", V["I"][V["w"], :, :, V["v"]]),
+    ("I[..., u, :, v]", V["I"][..., V["u"], :, V["v"]]),
+    ("I[0, :, :, v]", V["I"][0, :, :, V["v"]]),
+    ("I[arange(N), u]", V["I"][np.arange(4), V["u"]]),
     ("onehot(t, M) @ E", V["E"][V["t"]]),
     ("flip(X)", np.flip(V["X"])),
     ("flip(X, axis=1)", np.flip(V["X"], axis=1)),
@@ -221,7 +232,7 @@ MEANINGS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("expression", "expected"), MEANINGS, ids=[row[0] for row in MEANINGS])
 def test_meanings(expression: str, expected: Any, floats: Any) -> None:
-    program = read_program(f"out = {expression}", shapes=SHAPES, integers={"t": ("N", "M")})
+    program = read_program(f"out = {expression}", shapes=SHAPES, integers=INTEGERS)
     meaning = floats(INPUTS, SIZES)
     for definition in program.definitions:
         result = meaning.define(definition)

@@ -71,7 +71,9 @@ PYTHON: list[Row] = [
     ("Y = not X", SyntaxProblem, "operator Not", (1, 5), "-x"),
     ("Y = sum(*X)", SyntaxProblem, "a starred expression", (1, 9), "Y = X @ W"),
     ("Y = sum(X, **X)", SyntaxProblem, "`**` before an argument", (1, 14), ""),
-    ("Y = X[...]", SyntaxProblem, "`...` is not part", (1, 7), "write every axis"),
+    ("Y = X + ...", SyntaxProblem, "`...` stands for axes", (1, 9), "X[..., 0]"),
+    ("X: [N, M]\nY = X[..., ...]", SyntaxProblem, "`...` stands twice", (2, 12), "X[..., 0]"),
+    ("X: [N]\nY[...] = X[i]", SyntaxProblem, "on the left stand plain indices", (2, 3), "Y[i,j]"),
     ("class = X", SyntaxProblem, "`class` is a Python keyword", (1, 1), "Y = X @ W"),
     ("Y = __import__('os')", NameProblem, "`__import__` is not a name", (1, 5), "a letter first"),
     ("Y = X.__class__", SyntaxProblem, "`.__class__` is not part", (1, 5), "functions stand in front"),
@@ -82,7 +84,15 @@ PYTHON: list[Row] = [
 ]
 NAMES: list[Row] = [
     ("Y = sofmax(X)", NameProblem, "unknown function `sofmax`", (1, 5), "softmax(x, axis=-1)"),
-    ("Y = X\nZ = exp(Y) + cosh(Y)", NameProblem, "unknown function `cosh`", (2, 14), "cos(x)"),
+    (
+        "Y = X\nZ = exp(Y) + cosh(Y)",
+        NameProblem,
+        "unknown function `cosh`",
+        (2, 14),
+        "(exp(x) + exp(-x)) / 2",
+    ),
+    ("Y = silu(X)", NameProblem, "unknown function `silu`", (1, 5), "x * sigmoid(x)"),
+    ("Y = argmax(X)", NameProblem, "unknown function `argmax`", (1, 5), "it has no derivative"),
     ("Y = exp + X", NameProblem, "`exp` is a function", (1, 5), "exp(x)"),
     ("Y = X(X)", NameProblem, "`X` is a tensor, not a function", (1, 5), ""),
     ("Y = X\nY = X", NameProblem, "`Y` is defined twice", (2, 1), "Y1, Y2"),
@@ -131,6 +141,13 @@ SHAPES: list[Row] = [
     ("X: [N]\nY = X[0, 0]", ShapeProblem, "2 slots for a tensor of shape N", (2, 5), "one slot an axis"),
     ("X: [N]\nX: [M]\nY = X", ShapeProblem, "the shape of X is given twice: N and M", (2, 1), ""),
     ("X: [N]\nY: [M]\nY = X", ShapeProblem, "Y has the shape M, the expression gives N", (3, 5), ""),
+    (
+        "X: [N, M]\nt: [B] in N\ns: [K] in M\nY = X[t, s]",
+        ShapeProblem,
+        "the integer tensors have shapes B and K",
+        (4, 5),
+        "X[t][:, s]",
+    ),
     ("x: [V]\nt: [B] in W\ny = take(x, t)", ShapeProblem, "ranges over W", (3, 5), "t: [B] in V"),
     ("x: [V]\ny = onehot(x, V)", ShapeProblem, "takes an integer tensor", (2, 5), "t: [N] in V"),
     (

@@ -14,7 +14,7 @@ from pullback.errors import DomainProblem, NameProblem, PullbackError, SyntaxPro
 from pullback.expression import Expr, Size, num, sizes_in
 from pullback.expression import replace as rewrite
 from pullback.reading.naming import size_names
-from pullback.reading.shapes import parse_integers, parse_shape, parse_size
+from pullback.reading.shapes import by_name, parse_integers, parse_shape, parse_size
 from pullback.sizes import evaluate_size, normal_size
 
 Shape = tuple[Expr, ...]
@@ -132,6 +132,7 @@ def arguments_of(
             "the parameters of this function cannot be seen", hint="wrap it: lambda x: f(x)"
         ) from None
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    given = by_name(given, "shapes", "") if isinstance(given, str) else given
     entries = _by_name(given, named, parameters)
     known = [p.name for p in named] if not _takes_more(parameters) else [*[p.name for p in named], *entries]
     for name in (*entries, *(integers or {})):

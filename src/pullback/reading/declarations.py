@@ -13,6 +13,7 @@ from pullback.limits import MAX_RANK, demand
 from pullback.reading.facts import fact_call, parse_facts
 from pullback.reading.shapes import (
     any_symbol,
+    by_name,
     parse_integers,
     parse_ranges,
     parse_shape,
@@ -63,22 +64,22 @@ class Declarations:
 def gather(
     text: Source,
     statements: list[ast.stmt],
-    shapes: Mapping[str, Any] | None,
+    shapes: Mapping[str, Any] | str | None,
     integers: Mapping[str, Any] | None,
     assume: Mapping[str, Any] | None,
     ranges: Mapping[str, Any] | None,
 ) -> Declarations:
     """The declarations beside the program, then those in it, and its definitions."""
     declared = Declarations()
-    for name, entry in (shapes or {}).items():
+    for name, entry in by_name(shapes, "shapes", '{"X": "N D"}').items():
         _check_name(name)
         declared.declare(name, parse_shape(entry))
-    for name, entry in (integers or {}).items():
+    for name, entry in by_name(integers, "integers", '{"t": ("B", "V")}').items():
         _check_name(name)
         declared.declare_integer(name, *parse_integers(entry))
-    for name, entry in (assume or {}).items():
+    for name, entry in by_name(assume, "assume", '{"S": "spd"}').items():
         declared.facts[name] = parse_facts(entry)
-    declared.ranges = parse_ranges(ranges)
+    declared.ranges = parse_ranges(by_name(ranges, "ranges", '{"p": "H-R+1"}'))
     for node in statements:
         try:
             _statement(declared, node)

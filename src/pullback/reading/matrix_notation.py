@@ -33,6 +33,7 @@ from pullback.reading.arguments import Arguments, Entry
 from pullback.reading.arrangement import TABLE as ARRANGEMENT
 from pullback.reading.context import CONSTANTS, Context, bounded
 from pullback.reading.convolution import TABLE as CONVOLUTION
+from pullback.reading.elsewhere import SPELLED
 from pullback.reading.indexing import subscript
 from pullback.reading.linear import TABLE as LINEAR
 from pullback.reading.linear import is_plain_chain, matmul, matmul_chain, transposed
@@ -43,6 +44,14 @@ from pullback.reading.syntax import chain
 from pullback.reading.value import Value, elementwise, of_tensor, scalar
 
 TABLE: dict[str, Entry] = {**SCALAR, **REDUCTIONS, **LINEAR, **ARRANGEMENT, **CONVOLUTION}
+
+
+def _instead(name: str) -> str:
+    """What to write for a function that is not known."""
+    if name in SPELLED:
+        return SPELLED[name]
+    near = nearest(name, TABLE)
+    return TABLE[near].signature(near) if near else "the functions are " + ", ".join(TABLE)
 
 
 class MatrixNotation:
@@ -102,11 +111,9 @@ class MatrixNotation:
     def _call(self, name: str, node: ast.Call) -> Value:
         entry = TABLE.get(name)
         if entry is None:
-            near = nearest(name, TABLE)
             known = name in self.context.tensors
             what = f"`{name}` is a tensor, not a function" if known else f"unknown function `{name}`"
-            hint = TABLE[near].signature(near) if near else "the functions are " + ", ".join(TABLE)
-            raise self.context.at(node, NameProblem(what, hint=hint))
+            raise self.context.at(node, NameProblem(what, hint=_instead(name)))
         return entry.build(Arguments(self.context, name, entry, node))
 
     # ---- operations ---------------------------------------------------------------------

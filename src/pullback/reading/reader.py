@@ -37,7 +37,7 @@ RESERVED: Final = frozenset({*TABLE, *FUNCTIONS, *OPERATORS, *CONSTANTS})
 def read_program(
     source: str,
     *,
-    shapes: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, Any] | str | None = None,
     integers: Mapping[str, Any] | None = None,
     assume: Mapping[str, Any] | None = None,
     ranges: Mapping[str, Any] | None = None,

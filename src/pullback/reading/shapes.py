@@ -138,7 +138,11 @@ def parse_shapes(text: str) -> dict[str, tuple[Expr, ...]]:
     >>> sorted(parse_shapes("X: N D, W: D M"))
     ['W', 'X']
     """
-    shapes: dict[str, tuple[Expr, ...]] = {}
+    return {name: parse_shape(entries) for name, entries in _items(text).items()}
+
+
+def _items(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     for item in re.split(r"[,;\n](?=\s*[A-Za-z_]\w*\s*:)", text):
         if not item.strip():
             continue
@@ -146,10 +150,23 @@ def parse_shapes(text: str) -> dict[str, tuple[Expr, ...]]:
         name = name.strip()
         if not colon or not _NAME.match(name):
             raise SyntaxProblem(f"`{item.strip()}` is not a shape", hint='"X: N D, W: D M"')
-        if name in shapes:
+        if name in found:
             raise NameProblem(f"the shape of {name} is given twice")
-        shapes[name] = parse_shape(entries)
-    return shapes
+        found[name] = entries
+    return found
+
+
+def by_name(given: Any, what: str, example: str) -> Mapping[str, Any]:
+    """What is declared beside a program: a dictionary, or for shapes the text of the command line."""
+    if given is None:
+        return {}
+    if isinstance(given, str) and what == "shapes":
+        return _items(given)
+    if not isinstance(given, Mapping):
+        raise SyntaxProblem(
+            f"{what}: a dictionary by name, not {type(given).__name__}", hint=f"{what}={example}"
+        )
+    return given
 
 
 def parse_sizes(text: str) -> dict[str, int]:

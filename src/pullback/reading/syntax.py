@@ -188,6 +188,7 @@ class _Checker:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.count = 0
+        self.dots: set[int] = set()  # nodes that stand in a slot, where `...` may stand
 
     def refuse(self, node: ast.AST, what: str, hint: str = "") -> SyntaxProblem:
         return SyntaxProblem(what, where=self.source.place(node), source=self.source.text, hint=hint)
@@ -251,8 +252,11 @@ class _Checker:
                 raise self.refuse(node.value, "`**` before an argument is not part of the language")
             case ast.Constant(value=complex() | bytes()):
                 raise self.refuse(node, "only real numbers are part of the language")
-            case ast.Constant(value=value) if value is Ellipsis:
-                raise self.refuse(node, "`...` is not part of the language", "write every axis")
+            case ast.Subscript(slice=place):
+                slots = place.elts if isinstance(place, ast.Tuple) else [place]
+                self.dots |= {id(slot) for slot in slots}
+            case ast.Constant(value=value) if value is Ellipsis and id(node) not in self.dots:
+                raise self.refuse(node, "`...` stands for axes in a subscript only", "X[..., 0]")
 
     def name(self, node: ast.AST, name: str) -> None:
         if "__" in name or not _NAME.match(name):

@@ -32,7 +32,7 @@ MOST_DEGREE: Final = 2**16  # of the rational functions that a layer computes; t
 
 
 def judge_code(
-    code: Pass, args: Sequence[Any], dtypes: Mapping[int, Any], shapes: Mapping[str, Any] | None
+    code: Pass, args: Sequence[Any], dtypes: Mapping[int, Any], shapes: Mapping[str, Any] | str | None
 ) -> tuple[CodeVerdict, ...]:
     """One verdict for each input of `code.wrt`.
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.errors import ShapeProblem
+from pullback.reading.shapes import by_name
 from pullback.tracing.passes import CodeProblem, Pass, is_float_array
 from pullback.verify import values
 
@@ -40,13 +41,13 @@ LETTERS: Final = "NDMKHCSTBPQR"
 
 
 def template(
-    names: Sequence[str], args: Sequence[Any], shapes: Mapping[str, str | Sequence[str | int]] | None
+    names: Sequence[str], args: Sequence[Any], shapes: Mapping[str, str | Sequence[str | int]] | str | None
 ) -> Template:
     """Equal sizes are one symbol, unless `shapes` names the axes; an axis of size 1 stays one.
 
     Raises `ShapeProblem` where `shapes` does not fit the example.
     """
-    given = {name: _entries(entry) for name, entry in (shapes or {}).items()}
+    given = {name: _entries(entry) for name, entry in by_name(shapes, "shapes", '{"x": "N D"}').items()}
     sizes: dict[str, int] = {}
     symbols: dict[int, str] = {}
     axes: list[tuple[str | int, ...] | None] = []
