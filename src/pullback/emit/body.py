@@ -23,7 +23,7 @@ class Written:
 
 
 def write(statements: Iterable[Statement], speller: Speller) -> list[Written]:
-    """Each statement in the speller's words; a comment says what a line of index notation means."""
+    """Each statement in the speller's words; a comment says what index notation means that is not one call."""
     return [_write(statement, speller) for statement in statements]
 
 
@@ -33,7 +33,8 @@ def _write(statement: Statement, speller: Speller) -> Written:
         return Written(statement, tuple(lines), frozenset(names_in(statement.text)))
     writer = IndexWriter(statement.definition)
     made = writer.lines()
-    lines = [f"# {writer.comment}", *(speller.line(name, text) for name, text in made)]
+    comment = [] if writer.is_call else [f"# {writer.comment}"]
+    lines = [*comment, *(speller.line(name, text) for name, text in made)]
     reads = {name for _, text in made for name in names_in(text)} - {name for name, _ in made[:-1]}
     return Written(statement, tuple(lines), frozenset(reads))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pullback.affine import is_plain, within
+from pullback.emit.convolutions import convolution
 from pullback.emit.operator_source import operator_text
 from pullback.errors import PullbackError
 from pullback.expression import (
@@ -38,6 +39,7 @@ class IndexWriter:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.grids: dict[str, Index] = {}
+        self.is_call = True  # whether every term is one call that a person knows by name
 
     @property
     def comment(self) -> str:
@@ -60,6 +62,10 @@ class IndexWriter:
 
     def _term(self, term: Expr, over: Sequence[Index]) -> str:
         """A term as an array over the left side's indices, a size of 1 where it does not depend on one."""
+        found = convolution(term, over)
+        if found is not None:
+            return " * ".join([found.text(), *(self._value(number, ()) for number in found.numbers)])
+        self.is_call = False
         factors = list(term.factors) if isinstance(term, Mul) else [term]
         sums = [factor for factor in factors if isinstance(factor, Sum)]
         if sums:

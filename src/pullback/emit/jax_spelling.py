@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+from pullback.emit.convolution_words import CONVOLUTIONS, JAX_HELPERS, JAX_NEEDS
 from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
 
 SAME: Final = {
@@ -60,6 +61,7 @@ def logdet(x: Array) -> Array:
     """log |det x|."""
     return jnp.linalg.slogdet(x).logabsdet
 ''',
+    **JAX_HELPERS,
 }
 
 
@@ -68,6 +70,7 @@ class Jax(Speller):
 
     names_of_target: ClassVar[Mapping[str, str]] = SAME
     helpers_of_target: ClassVar[Mapping[str, str]] = HELPERS
+    needs = JAX_NEEDS
 
     def pi(self) -> ast.expr:
         return dotted("math.pi")
@@ -95,6 +98,8 @@ class Jax(Speller):
                 return module("jnp.full", sequence(trees[1]), trees[0], self._type())
             case "broadcast":
                 return module("jnp.broadcast_to", trees[0], sequence(trees[1]))
+        if name in CONVOLUTIONS:
+            trees = [sequence(tree) for tree in trees]
         if name in METHODS and isinstance(trees[0], ast.Name):
             return method(trees[0], name, *trees[1:], **options)
         if name in SAME:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+from pullback.emit.convolution_words import CONVOLUTIONS, NUMPY_HELPERS, NUMPY_NEEDS
 from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
 
 SAME: Final = {
@@ -103,8 +104,9 @@ def logdet(x):
     """log |det x|."""
     return np.linalg.slogdet(x)[1]
 ''',
+    **NUMPY_HELPERS,
 }
-NEEDS: Final[dict[str, tuple[str, ...]]] = {"log_softmax": ("logsumexp",)}
+NEEDS: Final[dict[str, tuple[str, ...]]] = {"log_softmax": ("logsumexp",), **NUMPY_NEEDS}
 
 
 class NumPy(Speller):
@@ -136,6 +138,8 @@ class NumPy(Speller):
                 return module("np.clip", trees[0], ast.Constant(0), trees[1])
             case "broadcast":
                 return method(module("np.broadcast_to", trees[0], sequence(trees[1])), "copy")
+        if name in CONVOLUTIONS:
+            trees = [sequence(tree) for tree in trees]
         if name in METHODS and isinstance(trees[0], ast.Name):
             return method(trees[0], name, *trees[1:], **options)
         if name in SAME:

@@ -22,7 +22,8 @@ MATH: Final = ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "er
 # Words of Python and of the modules that are imported: a tensor of that name gets an underscore.
 RESERVED: Final = {
     "math", "np", "jnp", "jax", "torch", "ctx", "Any", "Tensor", "Array", "NDArray", "dtype", "residuals", "inputs",
-    "output", "saved", "partial", "float", "int", "tuple",
+    "output", "saved", "partial", "float", "int", "tuple", "add_rows", "taps", "padded", "conv",
+    "conv_input", "conv_kernel",
 }  # fmt: skip
 
 

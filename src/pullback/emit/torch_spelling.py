@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+from pullback.emit.convolution_words import CONVOLUTIONS, torch_convolution
 from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
 
 SAME: Final = {
@@ -117,6 +118,8 @@ class Torch(Speller):
             return self._arranged(name, trees, options, arguments[0].kind)
         if name in ("eye", "ones", "zeros", "onehot", "arange"):
             return self._filled(name, [a.tree for a in arguments])
+        if name in CONVOLUTIONS:
+            return torch_convolution(name, trees)
         options = {OPTIONS.get(k, k): value for k, value in options.items()}
         return self._along(name, trees, options)
 
