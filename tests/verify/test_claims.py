@@ -201,7 +201,7 @@ def test_json_is_complete_and_exact() -> None:
     assert entry["wrt"] == "x"
     assert entry["right"] == ["dx = 2 / N * x"]
     assert entry["witness"]["claimed"] * 2 == entry["witness"]["true"]
-    assert entry["mend"]["text"] == "2 * (x / N)"
+    assert entry["mend"]["text"] == "2 * x / N"
 
 
 def test_words_of_a_right_and_of_a_wrong_claim() -> None:

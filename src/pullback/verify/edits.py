@@ -6,12 +6,23 @@ An edit replaces one node. Each carries its cost (how far it is from what was wr
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import permutations, product
 from typing import Final
 
-from pullback.verify.tree import Spot, binary, call, chain_of, name, number, product_of, text_of, transposed
+from pullback.verify.tree import (
+    Spot,
+    binary,
+    call,
+    chain_of,
+    expression,
+    name,
+    number,
+    product_of,
+    text_of,
+    transposed,
+)
 
 OTHER: Final = {"tril": "triu", "triu": "tril", "sin": "cos", "cos": "sin", "max": "min", "min": "max",
                 "maximum": "minimum", "minimum": "maximum", "sum": "mean", "mean": "sum"}  # fmt: skip
@@ -44,6 +55,9 @@ class Vocabulary:
     parts: tuple[str, ...]  # all of its subexpressions that are not too large
     target: tuple[str, ...]  # names of the shape of the gradient
     matrices: tuple[str, ...] = ()  # factors of matrix products of the derived gradient
+    unused: tuple[str, ...] = ()  # names that the claim defines and does not use
+    extents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the axes of a tensor
+    slopes: tuple[str, ...] = ()  # derivatives of the scalar functions of the program, at their arguments
 
 
 # ---- the edits ------------------------------------------------------------------------------
@@ -276,12 +290,12 @@ def _transplants(spot: Spot, known: Vocabulary) -> Iterator[Change]:
         for part in known.parts:
             if part != written:
                 cost = 3 + abs(len(part) - len(written)) // 12
-                yield Change(ast.parse(part, mode="eval").body, f"{part} instead of {written}", cost)
+                yield Change(expression(part), f"{part} instead of {written}", cost)
     if isinstance(node, ast.Constant) or not spot.role:
         return
     for term in known.terms:
         if term != written:
-            other = ast.parse(term, mode="eval").body
+            other = expression(term)
             yield Change(binary(node, ast.Add(), other), f"the term {term} is missing", 4)
             yield Change(binary(node, ast.Sub(), other), f"the term -({term}) is missing", 4)
 
@@ -298,10 +312,10 @@ def _around(spot: Spot, known: Vocabulary) -> Iterator[Change]:
             yield Change(binary(number(k), ast.Mult(), node), f"the factor {k}", 3)
             yield Change(binary(node, ast.Div(), number(k)), f"the factor 1/{k}", 3)
     for factor in known.factors if spot.role != "factor" else ():
-        part = ast.parse(factor, mode="eval").body
+        part = expression(factor)
         yield Change(binary(node, ast.Mult(), part), f"the factor {factor}", 3)
     for mask in known.masks:
-        condition = ast.parse(mask, mode="eval").body
+        condition = expression(mask)
         yield Change(binary(node, ast.Mult(), condition), f"the mask ({mask})", 2)
     if spot.indexed:
         return

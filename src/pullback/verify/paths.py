@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from pullback.verify.edits import Change, Vocabulary
-from pullback.verify.tree import Spot, binary, call, name, number, text_of, transposed
+from pullback.verify.tree import Spot, binary, call, expression, name, number, text_of, transposed
 
 KEPT = ast.Constant(True)
 
@@ -102,7 +102,7 @@ def _diagonal(node: ast.expr, known: Vocabulary) -> Iterator[Change]:
 def _factors(node: ast.expr, known: Vocabulary) -> Iterator[Change]:
     """A matrix in front or behind."""
     for text in known.matrices:
-        factor = ast.parse(text, mode="eval").body
+        factor = expression(text)
         yield Change(binary(factor, ast.MatMult(), node), f"the factor {text} in front", 3)
         yield Change(binary(node, ast.MatMult(), factor), f"the factor {text} behind", 3)
 

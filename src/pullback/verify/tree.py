@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ def name(text: str) -> ast.Name:
 
 def number(value: int) -> ast.expr:
     return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
+
+
+@lru_cache(maxsize=4096)
+def expression(text: str) -> ast.expr:
+    """The node of a text. It is shared, so nothing may change it."""
+    return ast.parse(text, mode="eval").body
 
 
 def binary(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.BinOp:
@@ -91,10 +98,14 @@ def _children(node: ast.expr, role: str) -> Iterator[tuple[ast.expr, Callable[[a
             yield left, _setter(node, "left", None), inner
             for k, part in enumerate(comparators):
                 yield part, _setter(node, "comparators", k), inner
-        case ast.Call(args=arguments):
+        case ast.Call(func=ast.Name(id="concatenate"), args=[ast.List() as listed, *_]):
+            for k, part in enumerate(listed.elts):
+                yield part, _setter(listed, "elts", k), "part"
+        case ast.Call(func=function, args=arguments):
+            summed = isinstance(function, ast.Name) and function.id in ("sum", "mean", "trace")
             for k, part in enumerate(arguments):
                 if not isinstance(part, ast.Constant | ast.List | ast.Tuple):
-                    yield part, _setter(node, "args", k), "part"
+                    yield part, _setter(node, "args", k), "term" if summed else "part"
         case ast.Attribute(value=value):
             yield value, _setter(node, "value", None), "part"
         case ast.Subscript(slice=ast.Tuple() as slots):
@@ -102,6 +113,17 @@ def _children(node: ast.expr, role: str) -> Iterator[tuple[ast.expr, Callable[[a
                 yield part, _setter(slots, "elts", k), "slot"
         case ast.Subscript(slice=part):
             yield part, _setter(node, "slice", None), "slot"
+
+
+def path_to(tree: ast.AST, node: ast.AST) -> list[int]:
+    """The ids of the nodes from a tree down to one of its nodes."""
+    if tree is node:
+        return [id(node)]
+    for child in ast.iter_child_nodes(tree):
+        below = path_to(child, node)
+        if below:
+            return [id(tree), *below]
+    return []
 
 
 def _role(op: ast.operator, role: str) -> str:

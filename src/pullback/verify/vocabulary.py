@@ -9,15 +9,16 @@ from typing import Final, TypeGuard
 
 from pullback.errors import PullbackError
 from pullback.expression import Tensor
+from pullback.functions import FUNCTIONS
 from pullback.reading.reader import RESERVED
 from pullback.reading.syntax import parse
-from pullback.sizes import same_size
+from pullback.sizes import same_size, size_text
 from pullback.verify.edits import Vocabulary
 from pullback.verify.setting import Setting
 from pullback.verify.tree import text_of
 
-LONGEST: Final = 48  # characters of a part of the derived gradient that is brought in
-MOST: Final = 24  # parts
+LONGEST: Final = 90  # characters of a part of the derived gradient that is brought in
+MOST: Final = 60  # parts
 WHOLE: Final = 600  # characters of the derived gradient, of which terms are taken
 
 
@@ -58,7 +59,49 @@ class Known:
             self._parts,
             tuple(n for n, t in self._shapes.items() if _same(t, self.wrt) or not t.rank),
             self._matrices,
+            self._unused,
+            {n: tuple(size_text(e) for e in t.shape) for n, t in self._shapes.items()},
+            self._slopes,
         )
+
+    @cached_property
+    def _unused(self) -> tuple[str, ...]:
+        """Names that the claim's own lines define and nothing below them reads."""
+        found = []
+        for k, line in enumerate(self.original[:-1]):
+            statement = ast.parse(line).body[0]
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                word = statement.targets[0].id
+                if not any(_mentions(ast.parse(below), {word}) for below in self.original[k + 1 :]):
+                    found.append(word)
+        return tuple(found)
+
+    @cached_property
+    def _slopes(self) -> tuple[str, ...]:
+        """The derivatives of the scalar functions of the program and of the claim, at their arguments."""
+        found: dict[str, None] = {}
+        _, statements = parse("\n".join([self.setting.program.source, *self.original]))
+        for statement in statements:
+            for node in ast.walk(statement):
+                match node:
+                    case ast.Call(func=ast.Name(id=word), args=[x]) if word in FUNCTIONS:
+                        named = isinstance(statement, ast.Assign) and statement.value is node
+                        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+                        y = target if named and isinstance(target, ast.Name) else node
+                        slope = ast.parse(FUNCTIONS[word].derivative, mode="eval").body
+                        found[text_of(inlined(slope, {"x": x, "y": y}))] = None
+        return tuple(text for text in found if len(text) <= LONGEST)
+
+    def atoms(self, own: Iterable[str]) -> list[str]:
+        """What a missing term may be made of: tensors, the claim's own names, functions and their derivatives."""
+        found = [w for w in own if w and w != self.setting.target(self.wrt)]
+        found += [n for n, t in self._shapes.items() if not t.is_integer and n not in found]
+        calls: dict[str, None] = {}
+        _, statements = parse("\n".join([self.setting.program.source, *self.original]))
+        for node in (n for s in statements for n in ast.walk(s)):
+            if isinstance(node, ast.Call) and len(text_of(node)) <= LONGEST:
+                calls[text_of(node)] = None
+        return list(dict.fromkeys([*found, *calls, *self._slopes, *self._masks]))
 
     def _alike(self, text: str) -> list[str]:
         mine = self._shapes.get(text)
