@@ -45,7 +45,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "stabilising.py",
         "derivation.py",
         "formula.py",
-        "structure.py",
+        "structure/",
         "tangents.py",
         "forwarded.py",
         "forward_mode.py",

@@ -56,7 +56,36 @@ HESSIANS = [
     (("f = norm(x)", {"x": "N"}), ("x",), ["H = eye(N) / f - outer(x, x) / f ** 3"]),
     (LOGISTIC, ("w",), ["s = sigmoid(z)", "H = X.T @ diag(s * (1 - s)) @ X"]),
     (("f = b @ x", {"x": "N", "b": "N"}), ("x",), ["H = zeros([N, N])"]),
+    (
+        ("f = logsumexp(A @ x + b)", {"A": "M N", "x": "N", "b": "M"}),
+        ("x",),
+        ["P = softmax(A @ x + b, axis=0)", "H = A.T @ (diag(P) - outer(P, P)) @ A"],
+    ),
+    (
+        ("f = a * logsumexp(A @ x) + c / 2 * sum(x**2)", {"A": "M N", "x": "N", "a": "", "c": ""}),
+        ("x",),
+        ["P = softmax(A @ x, axis=0)", "H = c * eye(N) + a * A.T @ (diag(P) - outer(P, P)) @ A"],
+    ),
+    (
+        ("f = sum(tanh(A @ x))", {"A": "M N", "x": "N"}),
+        ("x",),
+        ["t = tanh(A @ x)", "H = -2 * A.T @ diag(t * (1 - t ** 2)) @ A"],
+    ),
+    (
+        ("f = sum((x @ W)**2 * v)", {"x": "N", "W": "N K", "v": "K"}),
+        ("x",),
+        ["H = 2 * W @ diag(v) @ W.T"],
+    ),
 ]
+
+
+def test_a_sum_that_several_terms_read_is_named_once() -> None:
+    found = derive_hessian(program("f = y @ inv(X) @ y", {"X": "N N", "y": "N"}, assume={"X": "spd"}), "X")
+    assert printed(found) == [
+        "V = inv(X)",
+        "H1 = V @ y",
+        "H[l,p,q,r] = H1[p] * V[r,l] * H1[q] + H1[l] * V[p,q] * H1[r]",
+    ]
 
 
 @pytest.mark.parametrize(("source", "pair", "expected"), HESSIANS)

@@ -175,6 +175,7 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
         return [Statement(name, name, pooled, False, definition)]
     definition = spelling.spelt(replaced_body(definition, guarded(replace(definition.body, counted))))
     made: list[Statement] = []
+    seen: dict[str, Tensor] = {}  # the helpers by their text: the same sum over other indices is the same
     terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
 
     def hoist(node: Expr) -> Expr | None:
@@ -182,9 +183,13 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
             return None
         node, place = unshifted(node)
         indices = tuple(sorted(free(node), key=lambda index: index.name))
-        tensor = Tensor(spelling.helper(name), tuple(i.extent for i in indices))
-        inner = Definition(tensor, indices, node)
-        made.extend(statements(inner, matrix_line(inner), spelling))
+        line = matrix_line(Definition(Tensor("_", tuple(i.extent for i in indices)), indices, node))
+        tensor = None if line is None else seen.get(line.text)
+        if tensor is None:
+            tensor = Tensor(spelling.helper(name), tuple(i.extent for i in indices))
+            made.extend(statements(Definition(tensor, indices, node), line, spelling))
+            if line is not None:
+                seen[line.text] = tensor
         return Access(tensor, tuple(place.get(index, index) for index in indices))
 
     number, core = _leading(terms[0])

@@ -45,7 +45,7 @@ from pullback.rulebooks.symmetry import with_symmetry
 from pullback.sharing import shared
 from pullback.sizes import same_size, shape_text
 from pullback.stabilising import stabilise
-from pullback.structure import structured
+from pullback.structure import structured, with_jacobians
 from pullback.tangents import ForwardPass
 
 _TITLES: Final = {
@@ -290,6 +290,9 @@ def _finished(
     published = {d.tensor.name: d for d in gradient}
     for made in raw[len(gradient) :]:
         published[made.tensor.name] = _tidied(publisher.publish(made), publisher.steps)
+    if kind in ("jacobian", "hessian"):
+        for name in wanted:
+            published[name] = with_jacobians(published[name], published, publisher.steps)
     backward = needed(published, wanted)
     backward, values = shared(backward, passed.names, publisher.steps)
     raw = [*raw, *values]

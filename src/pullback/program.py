@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as changed
 
-from pullback.expression import Definition, Expr, Tensor, sizes_in
+from pullback.expression import Access, Definition, Expr, Tensor, replace, sizes_in, substitute
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,17 @@ class Program:
 def upstream_of(output: Tensor) -> Tensor:
     """The given gradient of the loss with respect to the output: `dY`, with the shape of `Y`."""
     return Tensor(f"d{output.name}", output.shape)
+
+
+def inlined(lines: Sequence[Definition]) -> Definition:
+    """The last definition with the earlier ones substituted into it."""
+    earlier = {definition.tensor: definition for definition in lines[:-1]}
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Access) and node.tensor in earlier:
+            made = earlier[node.tensor]
+            return replace(substitute(made.body, dict(zip(made.indices, node.slots, strict=True))), change)
+        return None
+
+    last = lines[-1]
+    return changed(last, body=replace(last.body, change))

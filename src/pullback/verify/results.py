@@ -35,9 +35,9 @@ from pullback.expression import (
     tensors,
     walk,
 )
-from pullback.expression import replace as rewrite
 from pullback.formula import Statement, gradient_program
 from pullback.notation import show_equation
+from pullback.program import inlined
 from pullback.reading import read_lines
 from pullback.rewriting import MatrixLine, Section, ShapeLine, Status, Step
 from pullback.sizes import evaluate_size
@@ -214,20 +214,6 @@ def reread_line(derived: Derived, line: MatrixLine) -> Definition:
     del known[line.target]
     lines = read_lines(line.text, known, sizes=derived.program.sizes, targets={line.target: target})
     return inlined(lines)
-
-
-def inlined(lines: Sequence[Definition]) -> Definition:
-    """The last definition with the earlier ones substituted into it."""
-    earlier = {definition.tensor: definition for definition in lines[:-1]}
-
-    def change(node: Expr) -> Expr | None:
-        if isinstance(node, Access) and node.tensor in earlier:
-            made = earlier[node.tensor]
-            return rewrite(substitute(made.body, dict(zip(made.indices, node.slots, strict=True))), change)
-        return None
-
-    last = lines[-1]
-    return replace(last, body=rewrite(last.body, change))
 
 
 def reread(derived: Derived, statements: Sequence[Statement], wrt: Tensor) -> tuple[Definition, ...]:
