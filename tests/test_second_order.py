@@ -341,6 +341,12 @@ def test_least_squares_has_a_kronecker_product(text: str, shapes: dict[str, str]
             "W",
             "-2 * kron(diag(t * (1 - t ** 2)), outer(x, x))",
         ),
+        (
+            "L = -sum(t * log_softmax(W @ x))",
+            {"W": "K D", "x": "D", "t": "K"},
+            "W",
+            "sum(t) * kron(diag(P) - outer(P, P), outer(x, x))",
+        ),
         ("L = logdet(X)", {"X": "N N"}, "X", None),
     ],
 )

@@ -32,6 +32,7 @@ from pullback.render.names import ascii_text
 from pullback.render.terminal import PAGE_WIDTH
 from pullback.rewriting import Step
 from pullback.structure import kronecker
+from pullback.verify.flattened import is_flattened
 from pullback.verify.second_order import CheckedForward, check_forwarded
 
 Shape = tuple[Expr, ...]
@@ -108,8 +109,10 @@ class Differential:
         Both are flattened row by row, as `reshape` does. None where the result is no Kronecker product.
         """
         (result, *_) = self._unchecked.results
-        made = next(d for d in self.forwarded.derived.backward if d.tensor.name == result.tensor.name)
-        return kronecker(made, result.outputs)
+        derived = self.forwarded.derived
+        made = next(d for d in derived.backward if d.tensor.name == result.tensor.name)
+        text = kronecker(made, result.outputs)
+        return text if text is not None and is_flattened(derived, made, text) else None
 
     def __str__(self) -> str:
         return "\n".join([*(f"# {note}" for note in self.notes), *self.lines])

@@ -25,11 +25,13 @@ from pullback.program import inlined
 from pullback.rewriting import Step
 from pullback.rulebooks.normal import TooManyTerms, expand
 from pullback.structure.pieces import (
+    common,
     connected,
     grouped,
     is_sum,
     joined,
     matrix_text,
+    ratio,
     scaled,
     scaled_text,
     tight,
@@ -104,24 +106,12 @@ def _gathered_congruences(parts: Sequence[_Congruence | str]) -> list[_Congruenc
             continue
         group = groups.pop((part.left, part.right), [])
         if len(group) > 1:
-            scale = _common([other.scale for other in group])
-            middles = [_middle(other, _ratio(other.scale, scale)) for other in group]
+            scale = common([other.scale for other in group])
+            middles = [_middle(other, ratio(other.scale, scale)) for other in group]
             made.append(_Congruence(scale, part.left, joined(middles), part.right, part.extent))
         elif group:
             made.append(part)
     return made
-
-
-def _common(scales: Sequence[Expr]) -> Expr:
-    """What stands in front of all of them, but for a sign: the first, or nothing."""
-    first = scales[0]
-    return first if all(e in (first, mul(MINUS_ONE, first)) for e in scales) else ONE
-
-
-def _ratio(scale: Expr, common: Expr) -> Expr:
-    if scale is common:
-        return ONE
-    return MINUS_ONE if scale is mul(MINUS_ONE, common) else scale
 
 
 def _middle(part: _Congruence, scale: Expr) -> str:

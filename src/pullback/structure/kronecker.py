@@ -6,19 +6,25 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pullback.expression import (
-    MINUS_ONE,
-    ONE,
     Definition,
     Expr,
     Index,
     Sum,
     free,
     mul,
-    power,
     total,
 )
 from pullback.rulebooks.normal import TooManyTerms, expand
-from pullback.structure.pieces import connected, has_delta, joined, matrix_text, scaled, scaled_text
+from pullback.structure.pieces import (
+    common,
+    connected,
+    has_delta,
+    joined,
+    matrix_text,
+    ratio,
+    scaled,
+    scaled_text,
+)
 
 
 def kronecker(definition: Definition, outputs: int) -> str | None:
@@ -65,15 +71,8 @@ def _gathered(products: Sequence[_Product]) -> list[_Product]:
         groups.setdefault(product.second, []).append(product)
     gathered = []
     for second, group in groups.items():
-        scale = group[0].scale
-        if any(product.scale not in (scale, mul(MINUS_ONE, scale)) for product in group):
-            scale = ONE
-        parts = [
-            product.first
-            if product.scale is scale
-            else scaled_text(mul(product.scale, power(scale, MINUS_ONE)), product.first)
-            for product in group
-        ]
+        scale = common([product.scale for product in group])
+        parts = [scaled_text(ratio(product.scale, scale), product.first) for product in group]
         whole = [part for part in parts if part is not None]
         if len(whole) == len(parts):
             gathered.append(_Product(scale, second, joined(whole), not group[0].swapped))
@@ -99,8 +98,8 @@ def _kron(term: Expr, indices: tuple[Index, ...]) -> _Product | None:
     second: list[Expr] = []
     for factors, labels in connected(body, bound):
         outer = labels - set(bound)
-        if not labels:
-            scale = mul(scale, *factors)
+        if not outer:
+            scale = mul(scale, _summed(factors, bound))
         elif outer <= {i, i2} and outer:
             first += factors
         elif outer <= {j, j2} and outer:

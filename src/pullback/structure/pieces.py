@@ -90,3 +90,21 @@ def connected(body: Expr, bound: Iterable[Index]) -> list[tuple[list[Expr], set[
                 rest.append(other)
         groups = [*rest, (members, labels)]
     return groups
+
+
+def common(scales: Sequence[Expr]) -> Expr:
+    """What stands in front of all of them, but for a sign: the first, or nothing."""
+    first = scales[0]
+    return first if all(_same(e, first) or _same(e, mul(MINUS_ONE, first)) for e in scales) else ONE
+
+
+def ratio(scale: Expr, shared: Expr) -> Expr:
+    """What is left of a scale in front of what `common` found."""
+    if _same(scale, shared):
+        return ONE
+    return MINUS_ONE if _same(scale, mul(MINUS_ONE, shared)) else scale
+
+
+def _same(a: Expr, b: Expr) -> bool:
+    """Sums over indices of other names are the same."""
+    return a is b or (matrix_text(a, ()) is not None and matrix_text(a, ()) == matrix_text(b, ()))
