@@ -17,6 +17,8 @@ from pullback.referencing import referenced
 from pullback.right_formula import read_forward, right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
+from pullback.tracing.numpy_layer import held_parameters, is_layer, layer_pair
+from pullback.tracing.numpy_nested import Nested, holds_arrays, nested_pair
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
 from pullback.tracing.torch_context import one_thread
@@ -24,6 +26,7 @@ from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
 from pullback.verify.code_verdict import CodeVerdict, explained, to_json
 
+METHODS = ("forward", "backward")
 Shapes = Mapping[str, str | Sequence[str | int]] | str
 
 
@@ -58,9 +61,10 @@ def check(
 ) -> Verdict:
     """Whether a hand-written backward is the derivative of its forward.
 
-    obj: a pair (forward, backward) of NumPy-style functions, a `torch.autograd.Function`, or a `jax.custom_vjp`
-    function. inputs: one example of the arguments of the forward, a sequence or a dictionary by name; sizes and values
-    are varied from there: equal sizes count as one symbol, unless `shapes` names the axes ({"x": "N D"}).
+    obj: a pair (forward, backward) of NumPy-style functions, an object with two such methods, a
+    `torch.autograd.Function`, or a `jax.custom_vjp` function. inputs: one example of the arguments of the forward, a
+    sequence or a dictionary by name; sizes and values are varied from there: equal sizes count as one symbol, unless
+    `shapes` names the axes ({"x": "N D"}).
     wrt: positions or names of the inputs to differentiate by; default: every array of floats (of PyTorch, those
     that require gradients, where any does).
     Raises `PullbackError` for an object of another kind, and where the forward does not run on the example.
@@ -99,6 +103,9 @@ def _with_mend(verdict: CodeVerdict, found: CodeEdit | None) -> CodeVerdict:
 
 def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass, list[Any], dict[int, Any]]:
     if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
+        layer = getattr(obj[0], "__self__", None)
+        if layer is not None and getattr(obj[1], "__self__", None) is layer and not isinstance(layer, type):
+            return _layer(layer, (obj[0].__name__, obj[1].__name__), inputs, wrt)
         return _numpy_pair(obj[0], obj[1], inputs, wrt)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(obj, type) and issubclass(obj, torch.autograd.Function):
@@ -106,8 +113,10 @@ def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass,
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(obj, jax.custom_vjp):
         return _jax_function(obj, inputs, wrt)
+    if is_layer(obj):
+        return _of_class(obj, inputs, wrt) if isinstance(obj, type) else _layer(obj, METHODS, inputs, wrt)
     raise DomainProblem(
-        f"{type(obj).__name__} is no pair (forward, backward), autograd.Function or custom_vjp function",
+        f"{type(obj).__name__} is no pair (forward, backward), layer, autograd.Function or custom_vjp function",
         hint="pullback.check((forward, backward), [x, w])",
     )
 
@@ -116,11 +125,57 @@ def _numpy_pair(
     forward: Any, backward: Any, inputs: Any, wrt: Sequence[int | str] | None
 ) -> tuple[Pass, list[Any], dict[int, Any]]:
     names, given = named_arguments(forward, inputs)
+    if any(holds_arrays(x) for x in given):
+        return _nested_pair(forward, backward, names, given, wrt)
     args = [plain_argument(x) for x in given]
     dtypes = {p: x.dtype for p, x in enumerate(given) if isinstance(x, np.ndarray)}
     positions = wanted(names, args, wrt)
     label = getattr(forward, "__name__", "forward")
     return NumpyPair(label, names, positions, [], forward, backward), args, dtypes
+
+
+def _nested_pair(
+    forward: Any, backward: Any, names: Sequence[str], given: Sequence[Any], wrt: Sequence[int | str] | None
+) -> tuple[Pass, list[Any], dict[int, Any]]:
+    """A pair that takes arrays in containers."""
+    made = nested_pair(forward, backward, names, given)
+    values = made.nested.values()
+    args = [plain_argument(x) for x in values]
+    dtypes = {p: x.dtype for p, x in enumerate(values) if isinstance(x, np.ndarray)}
+    asked = wrt if wrt is None else _leaves(made.nested, made.names, wrt)
+    made.wrt = wanted(made.names, args, made.wrt or None if asked is None else asked)
+    return made, args, dtypes
+
+
+def _of_class(
+    kind: type, inputs: Any, wrt: Sequence[int | str] | None
+) -> tuple[Pass, list[Any], dict[int, Any]]:
+    """A class whose methods need no object is a pair of functions; another one is a layer, if it needs no arguments."""
+    found = [inspect.getattr_static(kind, name) for name in METHODS]
+    if all(isinstance(f, staticmethod | classmethod) for f in found):
+        forward, backward = (getattr(kind, name) for name in METHODS)
+        return _numpy_pair(forward, backward, inputs, wrt)
+    try:
+        layer = kind()
+    except TypeError as error:
+        raise DomainProblem(
+            f"{kind.__name__} is a class that needs arguments",
+            hint=f"an object: check({kind.__name__}(…), inputs)",
+        ) from error
+    return _layer(layer, METHODS, inputs, wrt)
+
+
+def _layer(
+    layer: Any, methods: tuple[str, str], inputs: Any, wrt: Sequence[int | str] | None
+) -> tuple[Pass, list[Any], dict[int, Any]]:
+    """A layer object; the parameters whose gradients it keeps are checked as well."""
+    names, given = named_arguments(getattr(layer, methods[0]), inputs)
+    held = held_parameters(layer, methods, given, names)
+    given = [*given, *(h.value(layer) for h in held)]
+    names = (*names, *(h.name for h in held))
+    args = [plain_argument(x) for x in given]
+    dtypes = {p: x.dtype for p, x in enumerate(given) if isinstance(x, np.ndarray)}
+    return layer_pair(layer, methods, names, held, wanted(names, args, wrt)), args, dtypes
 
 
 def _torch_function(
@@ -161,7 +216,7 @@ def _plain(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.zeros(0, dtype=bool)
 
 
-def _leaves(arguments: Arguments, names: Sequence[str], wrt: Sequence[int | str]) -> list[int | str]:
+def _leaves(arguments: Arguments | Nested, names: Sequence[str], wrt: Sequence[int | str]) -> list[int | str]:
     """An argument that is a container stands for those of its leaves that can be differentiated by."""
     found: list[int | str] = []
     for entry in [wrt] if isinstance(wrt, int | str) else wrt:

@@ -76,7 +76,7 @@ def _both(code: Pass, args: Sequence[Any], position: int) -> Captured | None:
 def _backward(code: Pass) -> Any:
     match code:
         case NumpyPair():
-            return code.backward
+            return code.written
         case TorchFunction():
             return code.function.backward
         case JaxFunction():
@@ -87,7 +87,7 @@ def _backward(code: Pass) -> Any:
 def _upstream_name(code: Pass) -> str:
     """What the backward calls it, where that is free."""
     parameters = list(inspect.signature(_backward(code)).parameters)
-    at = {NumpyPair: 0, TorchFunction: 1}.get(type(code), len(parameters) - 1)
+    at = 0 if isinstance(code, NumpyPair) else 1 if isinstance(code, TorchFunction) else len(parameters) - 1
     name = parameters[at] if at < len(parameters) else "upstream"
     return name if name not in code.names else f"{name}_upstream"
 

@@ -15,7 +15,7 @@ from pullback.derivation import derive_program
 from pullback.errors import PullbackError
 from pullback.formula import gradient_program
 from pullback.tracing.jax_function import JaxFunction, wide
-from pullback.tracing.numpy_pair import NumpyPair
+from pullback.tracing.numpy_pair import NumpyPair, copied
 from pullback.tracing.passes import Pass
 from pullback.tracing.torch_context import Context
 from pullback.tracing.torch_function import TorchFunction
@@ -69,7 +69,7 @@ def _forward(code: Pass, args: Sequence[Any]) -> Callable[..., Any] | None:
         case NumpyPair():
 
             def value(*given: Any) -> Any:
-                out, _, _ = code.split(code.forward(*given), len(given))
+                out, _, _ = code.split(code.forward(*map(copied, given)), len(given))
                 return out
 
         case JaxFunction() if all(tree is None for tree in code.arguments.trees):

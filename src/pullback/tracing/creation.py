@@ -107,7 +107,7 @@ class _NumPy(ModuleType):
 
 
 _NUMPY: Final = _NumPy("numpy")
-_FOREIGN: Final = ("numpy", "scipy", "builtins", "math", "functools", "itertools", "pullback", "torch", "jax")
+FOREIGN: Final = ("numpy", "scipy", "builtins", "math", "functools", "itertools", "pullback", "torch", "jax")
 
 
 def retargeted(f: Any) -> Any:
@@ -115,7 +115,12 @@ def retargeted(f: Any) -> Any:
 
     The user's functions are left as they are: copies with other globals are made.
     """
-    return Copies({np: _NUMPY}, _BY_FUNCTION).of(f)
+    return exchanging().of(f)
+
+
+def exchanging() -> Copies:
+    """What makes copies of functions whose `numpy` creates arrays that can hold numbers."""
+    return Copies({np: _NUMPY}, _BY_FUNCTION)
 
 
 class Copies:
@@ -143,7 +148,7 @@ class Copies:
         return x
 
     def function(self, f: FunctionType) -> Any:
-        if (f.__module__ or "").split(".")[0] in _FOREIGN:
+        if (f.__module__ or "").split(".")[0] in FOREIGN:
             return f
         if id(f) not in self.functions:
             cells = tuple(CellType() for _ in f.__closure__ or ())

@@ -70,6 +70,23 @@ class NumpyPair(Pass):
             return result[0], True, result[1]
         return result, False, None
 
+    @property
+    def written(self) -> Callable[..., Any]:
+        """The backward as its author wrote it: where its lines and the names of its parameters are."""
+        return self.backward
+
+    def rest(self, cached: bool, cache: Any, args: Sequence[Any]) -> tuple[Any, ...]:
+        """What the backward takes after the upstream gradient: the cache, the arguments, or nothing."""
+        if cached:
+            return (cache,)
+        try:
+            parameters = list(inspect.signature(self.backward).parameters.values())
+        except (TypeError, ValueError):
+            return tuple(args)
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        return () if len(positional) == 1 and not starred else tuple(args)
+
     def _gradients(self, result: Any) -> tuple[list[Any], list[Fault]]:
         """One gradient for each input of `wrt`."""
         wanted = len(self.wrt)
@@ -93,23 +110,25 @@ class NumpyPair(Pass):
         return ", ".join(self.names[p] for p in self.wrt)
 
     def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
+        args = [copied(a) for a in args]
         _, cached, cache = self.split(self.forward(*args), len(args))
-        return self._gradients(self.backward(upstream, *((cache,) if cached else args)))[0]
+        return self._gradients(self.backward(upstream, *self.rest(cached, cache, args)))[0]
 
     # ---- in floats
 
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
-        copies = [_copied(a) for a in args]
+        copies = [copied(a) for a in args]
         np.random.seed(0)
         try:
             with np.errstate(all="ignore"):
                 out, _, _ = self.split(self.forward(*copies), len(args))
+                _demand_arrays(out)
         except CODE_ERRORS as error:
             raise CodeProblem("forward", error) from error
         return _tuple(out)
 
     def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
-        copies = [_copied(a) for a in args]
+        copies = [copied(a) for a in args]
         faults: list[Fault] = []
         np.random.seed(0)
         try:
@@ -121,7 +140,7 @@ class NumpyPair(Pass):
         outs = [np.array(o, copy=True) for o in _tuple(out)]
         gradient = _shaped(out, upstream([o.shape for o in outs]))
         given, saved = snapshot(_tuple(gradient)), snapshot(_tuple(cache)) if cached else None
-        rest = (cache,) if cached else tuple(copies)
+        rest = self.rest(cached, cache, copies)
         first = self._backward(gradient, rest)
         faults += self._changed(args, copies, "backward")
         if changed(given, _tuple(gradient)):
@@ -150,7 +169,7 @@ class NumpyPair(Pass):
                 result = self.backward(gradient, *rest)
         except CODE_ERRORS as error:
             raise CodeProblem("backward", error) from error
-        return tuple(_copied(r) for r in result) if isinstance(result, tuple | list) else _copied(result)
+        return tuple(copied(r) for r in result) if isinstance(result, tuple | list) else copied(result)
 
     def _changed(self, before: Sequence[Any], after: Sequence[Any], stage: str) -> list[Fault]:
         return [
@@ -165,18 +184,21 @@ class NumpyPair(Pass):
 
     # ---- in a domain
 
+    def on_numbers(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The two functions as they can be run on numbers of a domain."""
+        return retargeted(self.forward), retargeted(self.backward)
+
     def exact(self, args: Sequence[Any], upstream: Upstream, dual: World, plain: World) -> ExactRun:
-        forward, backward = retargeted(self.forward), retargeted(self.backward)
+        forward, backward = self.on_numbers()
         np.random.seed(0)
         try:
             with inside(dual), np.errstate(all="ignore"):
-                out, cached, cache = self.split(forward(*[_copied(a) for a in args]), len(args))
+                out, cached, cache = self.split(forward(*[copied(a) for a in args]), len(args))
             with inside(plain), np.errstate(all="ignore"):
                 outs = [numbers(o) for o in _tuple(out)]
                 gradient = _shaped(out, upstream([o.shape for o in outs]))
-                rest = (
-                    (stripped(cache, plain),) if cached else tuple(stripped(_copied(a), plain) for a in args)
-                )
+                bare = [] if cached else [stripped(copied(a), plain) for a in args]
+                rest = self.rest(cached, stripped(cache, plain), bare)
                 grads, faults = self._gradients(backward(gradient, *rest))
         except PullbackError:
             raise
@@ -194,7 +216,7 @@ class NumpyPair(Pass):
         lines = ["import numpy as np"]
         lines += [f"{name} = {literal(a)}" for name, a in zip(self.names, args, strict=True)]
         called = f"{self.forward.__name__}({', '.join(self.names)})"
-        _, cached, _ = self.split(self.forward(*[_copied(a) for a in args]), len(args))
+        _, cached, _ = self.split(self.forward(*[copied(a) for a in args]), len(args))
         douts = [literal(u) if u.shape else repr(float(u)) for u in upstream]
         dout = douts[0] if len(douts) == 1 else f"({', '.join(douts)})"
         if cached:
@@ -204,16 +226,25 @@ class NumpyPair(Pass):
         return "\n".join(lines)
 
 
-def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic | Number)
+def _demand_arrays(out: Any) -> None:
+    """Raises `TypeError` where an output is no array of numbers."""
+    for part in _tuple(out):
+        if not isinstance(part, np.ndarray | np.generic | Number | int | float):
+            raise TypeError(f"it returns {type(part).__name__} where an array is expected: (out, cache) is read as "
+                            "output and cache where the backward takes two arguments")  # fmt: skip
 
 
 def _counted(n: int, what: str = "gradient") -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _copied(x: Any) -> Any:
-    return x.copy() if isinstance(x, np.ndarray) else x
+def copied(x: Any) -> Any:
+    """A copy of arrays, also inside containers: code may write to a dictionary that it is given."""
+    if isinstance(x, np.ndarray):
+        return x.copy()
+    if type(x) in (list, tuple):
+        return type(x)(copied(part) for part in x)
+    return {key: copied(part) for key, part in x.items()} if type(x) is dict else x
 
 
 def _tuple(x: Any) -> tuple[Any, ...]:
