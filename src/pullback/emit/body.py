@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pullback.derivation import Derived
 from pullback.emit.index_source import IndexWriter
+from pullback.emit.labels import at_labels
 from pullback.emit.spelling import Kind, Speller
-from pullback.expression import Tensor, sizes_in, tensors
+from pullback.expression import ONE, Tensor, sizes_in, tensors
 from pullback.formula import Statement
 
 
@@ -29,8 +30,8 @@ def write(statements: Iterable[Statement], speller: Speller) -> list[Written]:
 
 def _write(statement: Statement, speller: Speller) -> Written:
     if statement.is_matrix:
-        lines = [speller.line(statement.target, statement.text)]
-        return Written(statement, tuple(lines), frozenset(names_in(statement.text)))
+        text = at_labels(statement.text, speller.ranks, add=speller.adds_at_labels)
+        return Written(statement, (speller.line(statement.target, text),), frozenset(names_in(text)))
     writer = IndexWriter(statement.definition)
     made = writer.lines()
     comment = [] if writer.is_call else [f"# {writer.comment}"]
@@ -52,6 +53,17 @@ def kinds(derived: Derived) -> dict[str, Kind]:
         tensor.name: "integer" for tensor in derived.program.inputs if tensor.is_integer
     }
     return {**found, **dict.fromkeys(sizes_known(derived), "number")}
+
+
+def ranks(derived: Derived) -> dict[str, int]:
+    """How many axes the names of a program have, where none is of size 1."""
+    tensors = {
+        *derived.program.inputs,
+        *(d.tensor for d in (*derived.program.definitions, *derived.backward)),
+    }
+    tensors |= {derived.upstream} if derived.upstream is not None else set()
+    found = {tensor.name: tensor.rank for tensor in tensors if ONE not in tensor.shape}
+    return {**found, **dict.fromkeys(sizes_known(derived), 0)}
 
 
 def sizes_known(derived: Derived) -> set[str]:

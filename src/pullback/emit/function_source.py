@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pullback.derivation import Derived
-from pullback.emit.body import Written, kinds, names_in, sizes_read, write
+from pullback.emit.body import Written, kinds, names_in, ranks, sizes_read, write
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import Speller, unparsed
 from pullback.emit.target import Target
@@ -41,7 +41,7 @@ def part(
     names: Mapping[str, str],
 ) -> Part:
     """The statements in the target's words, where the tensors in `given` are at hand."""
-    speller = target.speller(like, kinds(derived), names)
+    speller = target.speller(like, kinds(derived), names, {like: 0, **ranks(derived)})
     written = tuple(write(statements, speller))
     used = sizes_read(written, derived)
     shown = set(size_sources(given))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from pullback.emit.convolution_words import CONVOLUTIONS, JAX_HELPERS, JAX_NEEDS
-from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
+from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence, unsqueezed
 
 SAME: Final = {
     "exp": "jnp.exp", "log": "jnp.log", "log1p": "jnp.log1p", "expm1": "jnp.expm1", "logaddexp": "jnp.logaddexp",
@@ -71,6 +71,7 @@ class Jax(Speller):
     names_of_target: ClassVar[Mapping[str, str]] = SAME
     helpers_of_target: ClassVar[Mapping[str, str]] = HELPERS
     needs = JAX_NEEDS
+    adds_at_labels = False  # it is compiled into one loop
 
     def pi(self) -> ast.expr:
         return dotted("math.pi")
@@ -82,6 +83,11 @@ class Jax(Speller):
         untouched = name in ("where", "take", "abs", "maximum", "minimum", "reshape", "transpose", "clip")
         trees = [self.number(a) if untouched else self.real(a) for a in arguments]
         match name:
+            case "pick":
+                picked = module(
+                    "jnp.take_along_axis", trees[0], unsqueezed(arguments[1].tree), axis=ast.Constant(-1)
+                )
+                return method(picked, "squeeze", ast.Constant(-1))
             case "where":
                 return self._where(*arguments)
             case "eye" | "ones" | "zeros":

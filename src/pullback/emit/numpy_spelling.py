@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from pullback.emit.convolution_words import CONVOLUTIONS, NUMPY_HELPERS, NUMPY_NEEDS
-from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
+from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence, unsqueezed
 
 SAME: Final = {
     "exp": "np.exp", "log": "np.log", "log1p": "np.log1p", "expm1": "np.expm1", "logaddexp": "np.logaddexp",
@@ -99,6 +99,13 @@ def add_rows(t, rows, x):
     np.add.at(y, t, x)
     return y
 ''',
+    "add_at": '''
+def add_at(x, t, value):
+    """x with the value added in each row where the last index is t."""
+    y = np.array(x)
+    y[(*np.indices(t.shape, sparse=True), t)] += value
+    return y
+''',
     "logdet": '''
 def logdet(x):
     """log |det x|."""
@@ -126,6 +133,9 @@ class NumPy(Speller):
     def call(self, name: str, arguments: list[Spelt], options: dict[str, ast.expr]) -> ast.expr:
         trees = [a.tree if name == "where" else self.number(a) for a in arguments]
         match name:
+            case "pick":
+                picked = module("np.take_along_axis", trees[0], unsqueezed(trees[1]), axis=ast.Constant(-1))
+                return method(picked, "squeeze", ast.Constant(-1))
             case "eye" | "ones" | "zeros":
                 return self._filled(name, trees[0])
             case "onehot":

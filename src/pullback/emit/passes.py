@@ -6,13 +6,12 @@ worked hard for: products, sums, exponentials. What is cheap is computed again f
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pullback.derivation import Derived, derive_program
+from pullback.emit.repeated import shared
 from pullback.emit.running_forms import for_running
 from pullback.errors import DomainProblem
 from pullback.expression import (
@@ -156,34 +155,8 @@ def _lines(
     for definition in definitions:
         made += statements(definition, derived.lines.get(definition.tensor.name), spelling)
     own = {d.tensor.name for d in derived.program.definitions if d.source}
-    return _shared(inline(made, {*kept, *own}))
-
-
-def _shared(lines: Sequence[Statement]) -> tuple[Statement, ...]:
-    """The same lines, the value of an earlier line read where it stands again in a later one."""
-    known: dict[str, str] = {}
-    made: list[Statement] = []
-    for line in lines:
-        if line.is_matrix:
-            tree = ast.parse(line.text, mode="eval").body
-            if known:
-                text = ast.unparse(ast.fix_missing_locations(_Known(known).visit(tree))).replace("'", '"')
-                line = dataclasses.replace(line, text=text) if text != line.text.replace("'", '"') else line
-            if isinstance(tree, ast.BinOp | ast.Call):
-                known.setdefault(ast.dump(ast.parse(line.text, mode="eval").body), line.name)
-        made.append(line)
-    return tuple(made)
-
-
-class _Known(ast.NodeTransformer):
-    """Reads a name where the value that it holds is computed."""
-
-    def __init__(self, known: Mapping[str, str]) -> None:
-        self.known = known
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        name = self.known.get(ast.dump(node)) if isinstance(node, ast.BinOp | ast.Call) else None
-        return ast.Name(name, ast.Load()) if name is not None else self.generic_visit(node)
+    taken = {*derived.program.by_name, *derived.program.sizes, *(d.tensor.name for d in derived.backward)}
+    return shared(inline(made, {*kept, *own}), taken)
 
 
 # ---- gradients that come in through what was saved -------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pullback.derivation import Derived
-from pullback.emit.body import inputs_read, kinds, sizes_read, write
+from pullback.emit.body import inputs_read, kinds, ranks, sizes_read, write
 from pullback.emit.running_forms import for_running
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import Speller
@@ -61,7 +61,7 @@ def lines_source(
     """
     parameters = _parameters(derived, lines, target)
     real = [tensor.name for tensor in parameters if not tensor.is_integer]
-    speller = target.speller("dtype" if target is NUMPY else real[0], kinds(derived))
+    speller = target.speller("dtype" if target is NUMPY else real[0], kinds(derived), ranks=ranks(derived))
     written = write(lines, speller)
     shown = set(size_sources(parameters))
     used = sizes_read(written, derived)
@@ -82,7 +82,7 @@ def lines_source(
 def _parameters(derived: Derived, lines: Sequence[Statement], target: Target) -> list[Tensor]:
     """The inputs that the lines read, those that are needed for a size or a type, and the upstream gradient."""
     chosen = inputs_read(lines, derived.program.inputs)
-    needed = sizes_read(write(lines, target.speller("dtype", kinds(derived))), derived)
+    needed = sizes_read(write(lines, target.speller("dtype", kinds(derived), ranks=ranks(derived))), derived)
     for tensor in derived.program.inputs:
         missing = needed - set(size_sources(chosen))
         if tensor not in chosen and missing & set(size_sources([tensor])):

@@ -37,7 +37,7 @@ _BUILTINS: Final = {
 _ATTRIBUTES: Final = {
     "T", "mT", "shape", "dtype", "device", "ndim", "astype", "to", "sum", "mean", "max", "min", "amax", "amin", "prod",
     "cumsum", "reshape", "transpose", "permute", "expand", "copy", "clamp", "flatten", "squeeze", "detach",
-    "new_full", "index_add", "at", "add", "new_ones", "new_zeros", "logabsdet",
+    "new_full", "index_add", "gather", "at", "add", "new_ones", "new_zeros", "logabsdet",
 }  # fmt: skip
 _MODULES: Final = {
     "numpy": {"np": "numpy"},
@@ -46,13 +46,14 @@ _MODULES: Final = {
 }
 _FUNCTIONS: Final = {
     "numpy": {"np.floating", "np.integer", "np.pi", "np.eye",
-              "np.ones", "np.zeros", "np.clip", "np.broadcast_to", "np.result_type"},
+              "np.ones", "np.zeros", "np.clip", "np.broadcast_to", "np.result_type", "np.take_along_axis"},
     "torch": {"torch.softmax", "torch.log_softmax", "torch.logsumexp", "torch.where", "torch.maximum",
               "torch.minimum", "torch.logaddexp", "torch.full_like", "torch.cat", "torch.arange", "torch.eye",
               *(f"torch.nn.{word}" for axes in "123" for word in
                 (f"functional.conv{axes}d", f"grad.conv{axes}d_input", f"grad.conv{axes}d_weight"))},
     "jax": {"jnp.eye", "jnp.ones", "jnp.zeros", "jnp.clip", "jnp.full", "jnp.broadcast_to", "jnp.asarray",
-            "jax.nn.one_hot", "jax.lax.conv_general_dilated"},
+            "jax.nn.one_hot", "jax.lax.conv_general_dilated",
+            "jnp.take_along_axis"},
 }  # fmt: skip
 
 

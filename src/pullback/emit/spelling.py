@@ -22,7 +22,7 @@ MATH: Final = ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "er
 # Words of Python and of the modules that are imported: a tensor of that name gets an underscore.
 RESERVED: Final = {
     "math", "np", "jnp", "jax", "torch", "ctx", "Any", "Tensor", "Array", "NDArray", "dtype", "residuals", "inputs",
-    "output", "saved", "partial", "float", "int", "tuple", "add_rows", "taps", "padded", "conv",
+    "output", "saved", "partial", "float", "int", "tuple", "add_rows", "add_at", "taps", "padded", "conv",
     "conv_input", "conv_kernel",
 }  # fmt: skip
 
@@ -38,21 +38,30 @@ class Speller(ABC):
     """Spells the lines of one function in one target's words.
 
     `like` is the name of what new arrays take their type from; `kinds` says what names hold (real arrays where
-    it says nothing); `names` are those that the code calls otherwise. `helpers` collects the functions that have to be
+    it says nothing); `names` are those that the code calls otherwise; `ranks` says how many axes a name has, where none
+    of them is of size 1. `helpers` collects the functions that have to be
     written out beside it.
     """
 
     names_of_target: ClassVar[Mapping[str, str]]  # functions that are one call with the same arguments
     helpers_of_target: ClassVar[Mapping[str, str]]  # functions that the target lacks, written out
     needs: ClassVar[Mapping[str, Sequence[str]]] = {}  # the helpers that a helper calls
+    adds_at_labels: ClassVar[bool] = (
+        True  # a one-hot matrix that is added is slower than an addition in place
+    )
     casts_integers: ClassVar[bool] = True  # an integer array and a Python number would make the default type
 
     def __init__(
-        self, like: str, kinds: Mapping[str, Kind] | None = None, names: Mapping[str, str] | None = None
+        self,
+        like: str,
+        kinds: Mapping[str, Kind] | None = None,
+        names: Mapping[str, str] | None = None,
+        ranks: Mapping[str, int] | None = None,
     ) -> None:
         self.like = like
         self.kinds: dict[str, Kind] = dict(kinds or {})
         self.names = dict(names or {})
+        self.ranks = dict(ranks or {})
         self.helpers: set[str] = set()
         self._integral = 0  # how many subscripts or comparisons of integers stand around
 
@@ -229,6 +238,12 @@ def module(path: str, *arguments: ast.expr, **options: ast.expr) -> ast.expr:
 
 def method(node: ast.expr, name: str, *arguments: ast.expr, **options: ast.expr) -> ast.expr:
     return ast.Call(ast.Attribute(node, name, ast.Load()), list(arguments), _keywords(options))
+
+
+def unsqueezed(node: ast.expr) -> ast.expr:
+    """`x[..., None]`"""
+    places = ast.Tuple([ast.Constant(...), ast.Constant(None)], ast.Load())
+    return ast.Subscript(node, places, ast.Load())
 
 
 def sequence(node: ast.expr) -> ast.expr:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from pullback.emit.convolution_words import CONVOLUTIONS, torch_convolution
-from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence
+from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence, unsqueezed
 
 SAME: Final = {
     "exp": "torch.exp", "log": "torch.log", "log1p": "torch.log1p", "expm1": "torch.expm1", "sqrt": "torch.sqrt",
@@ -82,6 +82,12 @@ def add_rows(t: Tensor, rows: int, x: Tensor) -> Tensor:
     """For each row v of the result the sum of the rows x[b] with t[b] = v."""
     return x.new_zeros((rows,) + x.shape[1:]).index_add(0, t, x)
 ''',
+    "add_at": '''
+def add_at(x: Tensor, t: Tensor, value: Tensor | float) -> Tensor:
+    """x with the value added in each row where the last index is t."""
+    places = t[..., None]
+    return x.scatter_add(-1, places, torch.as_tensor(value, dtype=x.dtype, device=x.device).expand(places.shape))
+''',
     "logdet": '''
 def logdet(x: Tensor) -> Tensor:
     """log |det x|."""
@@ -108,6 +114,8 @@ class Torch(Speller):
     def call(self, name: str, arguments: list[Spelt], options: dict[str, ast.expr]) -> ast.expr:
         if name == "where":
             return self._where(*arguments)
+        if name in ("pick", "add_at"):
+            return self._at_labels(name, [self.real(arguments[0]), *(a.tree for a in arguments[1:])])
         if name in ("maximum", "minimum", "logaddexp"):
             return self._of_two(name, *arguments)
         trees = [
@@ -122,6 +130,13 @@ class Torch(Speller):
             return torch_convolution(name, trees)
         options = {OPTIONS.get(k, k): value for k, value in options.items()}
         return self._along(name, trees, options)
+
+    def _at_labels(self, name: str, trees: list[ast.expr]) -> ast.expr:
+        if name == "add_at":
+            return self.helper(name, trees, {})
+        return method(
+            method(trees[0], "gather", ast.Constant(-1), unsqueezed(trees[1])), "squeeze", ast.Constant(-1)
+        )
 
     def _along(self, name: str, trees: list[ast.expr], options: dict[str, ast.expr]) -> ast.expr:
         several = isinstance(options.get("dim"), ast.Tuple)

@@ -1,0 +1,119 @@
+"""What several lines compute is computed once: read by the name it has, or given a name of its own."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from pullback.expression import tensors
+from pullback.formula import Statement
+
+MAKES_ARRAYS = ("ones", "zeros", "eye", "onehot")
+LONGEST = 24  # characters of a name that is made of the names it stands for
+
+
+def shared(lines: Sequence[Statement], taken: Collection[str]) -> tuple[Statement, ...]:
+    """The same lines with nothing in matrix notation computed twice; new names are none of those in `taken`."""
+    lines = _known(lines)
+    arrays = _arrays(lines)
+    names = {*taken, *(line.name for line in lines), *arrays}
+    while (found := _repeated(lines, arrays)) is not None:
+        name = _name(found, names)
+        names.add(name)
+        arrays.add(name)
+        lines = _named(lines, name, found)
+    return tuple(lines)
+
+
+def _known(lines: Sequence[Statement]) -> list[Statement]:
+    """The value of an earlier line read where it stands again in a later one."""
+    known: dict[str, str] = {}
+    made: list[Statement] = []
+    for line in lines:
+        if line.is_matrix:
+            line = _reading(line, known)
+            tree = ast.parse(line.text, mode="eval").body
+            if isinstance(tree, ast.BinOp | ast.Call):
+                known.setdefault(ast.dump(tree), line.name)
+        made.append(line)
+    return made
+
+
+def _reading(line: Statement, known: Mapping[str, str]) -> Statement:
+    """The line with names in the place of what they hold."""
+    tree = ast.parse(line.text, mode="eval").body
+    text = ast.unparse(ast.fix_missing_locations(_Known(known).visit(tree))).replace("'", '"')
+    return dataclasses.replace(line, text=text) if text != line.text.replace("'", '"') else line
+
+
+class _Known(ast.NodeTransformer):
+    """Reads a name where the value that it holds is computed."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self.known = known
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        name = self.known.get(ast.dump(node)) if isinstance(node, ast.BinOp | ast.Call) else None
+        return ast.Name(name, ast.Load()) if name is not None else self.generic_visit(node)
+
+
+def _arrays(lines: Sequence[Statement]) -> set[str]:
+    """The names that hold arrays with axes."""
+    every = {line.definition.tensor for line in lines}
+    every |= {tensor for line in lines for tensor in tensors(line.definition.body)}
+    return {tensor.name for tensor in every if tensor.rank}
+
+
+def _repeated(lines: Sequence[Statement], arrays: Collection[str]) -> ast.expr | None:
+    """The largest array that is computed more than once."""
+    count: Counter[str] = Counter()
+    nodes: dict[str, ast.expr] = {}
+    for line in lines:
+        for node in _computed(line):
+            if _is_array(node, arrays):
+                count[ast.dump(node)] += 1
+                nodes[ast.dump(node)] = node
+    repeated = [nodes[key] for key, times in count.items() if times > 1]
+    return max(repeated, key=lambda node: len(ast.unparse(node)), default=None)
+
+
+def _computed(line: Statement) -> Iterator[ast.expr]:
+    """The parts of a line in matrix notation that are worked out."""
+    if line.is_matrix:
+        for node in ast.walk(ast.parse(line.text, mode="eval").body):
+            if isinstance(node, ast.BinOp | ast.Call):
+                yield node
+
+
+def _is_array(node: ast.expr, arrays: Collection[str]) -> bool:
+    if any(isinstance(part, ast.Compare) for part in ast.walk(node)):
+        return False  # a mask is not kept
+    called = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
+    names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    return any(n.id in (MAKES_ARRAYS if n in called else arrays) for n in names)
+
+
+def _name(node: ast.expr, taken: Collection[str]) -> str:
+    """`x_mu` for x - mu; a letter and a number for what holds many names."""
+    called = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
+    parts = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    parts.sort(key=lambda part: (part.lineno, part.col_offset))
+    first = "_".join(part.id for part in parts)
+    if len(first) <= LONGEST and first not in taken and len(called) + len(parts) > 1:
+        return first
+    return next(name for k in range(1, len(taken) + 2) if (name := f"t{k}") not in taken)
+
+
+def _named(lines: Sequence[Statement], name: str, value: ast.expr) -> list[Statement]:
+    """The lines with the value on a line of its own, before the first that reads it."""
+    known = {ast.dump(value): name}
+    made: list[Statement] = []
+    for line in lines:
+        new = _reading(line, known) if line.is_matrix else line
+        if new is not line and not any(each.name == name for each in made):
+            text = ast.unparse(value).replace("'", '"')
+            made.append(Statement(name, name, text, True, line.definition))
+        made.append(new)
+    return made
