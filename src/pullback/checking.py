@@ -13,11 +13,12 @@ import numpy as np
 from pullback.claiming import Verdict
 from pullback.code_edits import CodeEdit, mends_in_code
 from pullback.errors import DomainProblem, SyntaxProblem
+from pullback.libraries import kind_of_backward
 from pullback.referencing import referenced
 from pullback.right_formula import read_forward, right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
-from pullback.tracing.numpy_layer import held_parameters, is_layer, layer_pair
+from pullback.tracing.numpy_layer import held_parameters, layer_pair
 from pullback.tracing.numpy_nested import Nested, holds_arrays, nested_pair
 from pullback.tracing.numpy_pair import NumpyPair
 from pullback.tracing.passes import Pass
@@ -30,7 +31,7 @@ METHODS = ("forward", "backward")
 Shapes = Mapping[str, str | Sequence[str | int]] | str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CheckVerdict(Verdict):
     """The answer to `check`: one verdict an input, in words, as data, and as code to paste."""
 
@@ -43,13 +44,6 @@ class CheckVerdict(Verdict):
     def json(self) -> str:
         """The verdict as JSON text."""
         return to_json(self.ok, self.verdicts)
-
-    def __str__(self) -> str:
-        return self.explain()
-
-    def __repr__(self) -> str:
-        words = {True: "right", False: "wrong", None: "unknown"}
-        return f"<Verdict {', '.join(f'd{v.wrt}: {words[v.ok]}' for v in self.verdicts)}>"
 
 
 def check(
@@ -102,23 +96,22 @@ def _with_mend(verdict: CodeVerdict, found: CodeEdit | None) -> CodeVerdict:
 
 
 def _read(obj: Any, inputs: Any, wrt: Sequence[int | str] | None) -> tuple[Pass, list[Any], dict[int, Any]]:
-    if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
-        layer = getattr(obj[0], "__self__", None)
-        if layer is not None and getattr(obj[1], "__self__", None) is layer and not isinstance(layer, type):
-            return _layer(layer, (obj[0].__name__, obj[1].__name__), inputs, wrt)
-        return _numpy_pair(obj[0], obj[1], inputs, wrt)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(obj, type) and issubclass(obj, torch.autograd.Function):
-        return _torch_function(obj, inputs, wrt)
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(obj, jax.custom_vjp):
-        return _jax_function(obj, inputs, wrt)
-    if is_layer(obj):
-        return _of_class(obj, inputs, wrt) if isinstance(obj, type) else _layer(obj, METHODS, inputs, wrt)
-    raise DomainProblem(
-        f"{type(obj).__name__} is no pair (forward, backward), layer, autograd.Function or custom_vjp function",
-        hint="pullback.check((forward, backward), [x, w])",
-    )
+    match kind_of_backward(obj):
+        case "pair":
+            layer = getattr(obj[0], "__self__", None)
+            if (
+                layer is not None
+                and getattr(obj[1], "__self__", None) is layer
+                and not isinstance(layer, type)
+            ):
+                return _layer(layer, (obj[0].__name__, obj[1].__name__), inputs, wrt)
+            return _numpy_pair(obj[0], obj[1], inputs, wrt)
+        case "function":
+            return _torch_function(obj, inputs, wrt)
+        case "rule":
+            return _jax_function(obj, inputs, wrt)
+        case "layer":
+            return _of_class(obj, inputs, wrt) if isinstance(obj, type) else _layer(obj, METHODS, inputs, wrt)
 
 
 def _numpy_pair(

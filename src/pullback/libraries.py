@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from pullback.errors import PullbackError
+from pullback.errors import DomainProblem, PullbackError
+from pullback.tracing.numpy_layer import is_layer
 
 Holds = Literal["real", "integer", "boolean", "other"]
 
@@ -118,3 +120,24 @@ def missing(name: str) -> PullbackError:
 
 
 LIBRARIES: Final[dict[str, type[Library]]] = {"numpy": NumPy, "torch": Torch, "jax": Jax}
+
+
+def kind_of_backward(obj: Any) -> Literal["pair", "function", "rule", "layer"]:
+    """What a hand-written backward is: two functions, an `autograd.Function`, a `custom_vjp` function, a layer.
+
+    Raises `DomainProblem` for an object of another kind.
+    """
+    if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
+        return "pair"
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(obj, type) and issubclass(obj, torch.autograd.Function):
+        return "function"
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(obj, jax.custom_vjp):
+        return "rule"
+    if is_layer(obj):
+        return "layer"
+    raise DomainProblem(
+        f"{type(obj).__name__} is no pair (forward, backward), layer, autograd.Function or custom_vjp function",
+        hint="pullback.check((forward, backward), [x, w])",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from pullback.emit.module_source import demand_name
 from pullback.emit.pair_source import pair_source
 from pullback.emit.torch_source import torch_instead
 from pullback.errors import DomainProblem
+from pullback.libraries import kind_of_backward
 
 
 def mended(obj: Any, inputs: Any, *, wrt: Sequence[int | str] | None = None) -> str:
@@ -35,18 +35,16 @@ def mended(obj: Any, inputs: Any, *, wrt: Sequence[int | str] | None = None) -> 
     >>> [line.strip() for line in source.splitlines() if "dw = dout" in line]
     ['dw = dout * t']
     """
-    if isinstance(obj, tuple | list) and len(obj) == 2 and all(callable(f) for f in obj):
-        return _pair(obj[0], obj[1], inputs, wrt)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(obj, type) and issubclass(obj, torch.autograd.Function):
-        return _function(obj, inputs, wrt)
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(obj, jax.custom_vjp):
-        return _rules(obj, inputs, wrt)
-    raise DomainProblem(
-        f"{type(obj).__name__} is no pair (forward, backward), autograd.Function or custom_vjp function",
-        hint="pullback.check((forward, backward), [x, w])",
-    )
+    match kind_of_backward(obj):
+        case "pair":
+            return _pair(obj[0], obj[1], inputs, wrt)
+        case "function":
+            return _function(obj, inputs, wrt)
+        case "rule":
+            return _rules(obj, inputs, wrt)
+        case "layer":
+            hint = "a pair of functions says what its forward reads"
+            raise DomainProblem("the right backward of a layer object is not written", hint=hint)
 
 
 def _pair(forward: Any, backward: Any, inputs: Any, wrt: Sequence[int | str] | None) -> str:
