@@ -126,3 +126,20 @@ def test_what_cannot_be_mended_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert "No code is written: " in capsys.readouterr().out
     assert main(["check", f"{file}::f", "-o", "x.py"]) == 2
     assert "--mend -o FILE" in capsys.readouterr().err
+
+
+class Scale:
+    """A layer that keeps its input."""
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * x
+
+    def backward(self, dout: Any) -> Any:
+        return dout * self.x
+
+
+def test_the_backward_of_a_layer_object_is_not_written() -> None:
+    with pytest.raises(DomainProblem, match="layer object is not written") as caught:
+        mended(Scale(), [np.ones(3)])
+    assert "pair of functions" in str(caught.value)
