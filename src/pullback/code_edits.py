@@ -14,14 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from pullback.capture.captured import Captured
 from pullback.capturing import capture
 from pullback.errors import PullbackError
 from pullback.program import upstream_of
 from pullback.reading import read_program
-from pullback.right_formula import by_name, examples, floats_of
+from pullback.right_formula import by_name, examples, floats_of, upstream_examples, upstream_names
 from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
 from pullback.tracing.passes import CodeProblem, Pass
@@ -47,10 +45,11 @@ def mends_in_code(
 ) -> dict[str, CodeEdit]:
     """For some inputs the edit that mends their gradient; without those for which none was found."""
     found = {}
+    upstream = upstream_names(code, args)
     for name in names:
         try:
-            both = _both(code, args, code.names.index(name))
-            edit = None if both is None else _Reading(code, forward, both, name).mend()
+            both = _both(code, args, code.names.index(name), upstream)
+            edit = None if both is None else _Reading(code, forward, both, name, upstream).mend()
         except (PullbackError, CodeProblem, *CODE_ERRORS):
             edit = None  # the verdict stands without it
         if edit is not None:
@@ -58,18 +57,16 @@ def mends_in_code(
     return found
 
 
-def _both(code: Pass, args: Sequence[Any], position: int) -> Captured | None:
-    """The gradient of one input as a program of the arguments and the upstream gradient, which comes last."""
+def _both(code: Pass, args: Sequence[Any], position: int, upstream: Sequence[str]) -> Captured | None:
+    """The gradient of one input as a program of the arguments and the upstream gradients, which come last."""
     index = code.wrt.index(position)
-    outs = code.outputs(args)
-    upstream = np.random.default_rng(0).normal(size=np.shape(outs[0]))
 
     def gradient(*given: Any) -> Any:
-        return code.gradients(given[:-1], given[-1])[index]
+        return code.gradients(given[: len(args)], given[len(args) :])[index]
 
-    named = by_name(gradient, (*code.names, _upstream_name(code)), code.label)
+    named = by_name(gradient, (*code.names, *upstream), code.label)
     with floats_of(code):
-        found = capture(named, examples(code, (*args, upstream)))
+        found = capture(named, examples(code, (*args, *upstream_examples(code, args))))
     return found if len(found.program.splitlines()) <= LONGEST else None
 
 
@@ -84,21 +81,17 @@ def _backward(code: Pass) -> Any:
     return None
 
 
-def _upstream_name(code: Pass) -> str:
-    """What the backward calls it, where that is free."""
-    parameters = list(inspect.signature(_backward(code)).parameters)
-    at = 0 if isinstance(code, NumpyPair) else 1 if isinstance(code, TorchFunction) else len(parameters) - 1
-    name = parameters[at] if at < len(parameters) else "upstream"
-    return name if name not in code.names else f"{name}_upstream"
-
-
 class _Reading:
     """The backward as a claim about the program of the forward."""
 
-    def __init__(self, code: Pass, forward: Captured, both: Captured, name: str) -> None:
+    def __init__(
+        self, code: Pass, forward: Captured, both: Captured, name: str, upstream: Sequence[str]
+    ) -> None:
         self.code, self.forward, self.both = code, forward, both
         self.wrt = forward.names.get(name, name)
-        self.upstream = both.names.get(_upstream_name(code), _upstream_name(code))
+        self.arguments = code.names if len(upstream) == 1 else (*code.names, *upstream)
+        self.given = [both.names.get(u, u) for u in upstream]
+        self.upstream = self.given[0]
         self.statements = _as_written(ast.parse(both.program).body, both.lines)
         self.above, self.below = self._divided()
         self.total = ""  # the name of a loss, for an output that is a number
@@ -141,7 +134,7 @@ class _Reading:
     def _divided(self) -> tuple[list[ast.stmt], list[ast.stmt]]:
         """The lines of the forward, and those of the backward: what reads the upstream, or stands in its source."""
         above, below = [], []
-        late = {self.upstream}
+        late = set(self.given)
         inside = _range_of(_backward(self.code))
         for statement in self.statements:
             target = _target(statement)
@@ -161,14 +154,16 @@ class _Reading:
         """Names of this program -> those of the forward's, and sizes; what both define for themselves is kept apart."""
         program = self.forward.read()
         found = {self.both.output: f"d{self.wrt}"}
-        if program.output.rank:
+        if len(self.given) > 1:
+            pass  # the upstream gradients are arguments of the forward's program
+        elif program.output.rank:
             found[self.upstream] = upstream_of(program.output).name
         elif self.upstream in program.by_name or self.upstream in program.sizes:
             return None
         else:  # the claim is about a loss that is the output times its upstream gradient
             found[self.upstream] = self.upstream
             self.total = _free("total", {*program.by_name, *program.sizes, self.upstream})
-        for name in self.code.names:
+        for name in self.arguments:
             ours, theirs = self.both.names.get(name), self.forward.names.get(name)
             if ours is None:
                 continue

@@ -17,7 +17,6 @@ from pullback.formula import gradient_program
 from pullback.tracing.jax_function import JaxFunction, wide
 from pullback.tracing.numpy_pair import NumpyPair, copied
 from pullback.tracing.passes import Pass
-from pullback.tracing.torch_context import Context
 from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.results import check_gradient_of
 
@@ -25,15 +24,45 @@ LONGEST = 60  # lines of a program that is shown beside a verdict
 
 
 def read_forward(code: Pass, args: Sequence[Any]) -> Captured | None:
-    """The forward as a program of its arguments; None where it cannot be read, or gives several outputs."""
+    """The forward as a program of its arguments; None where it cannot be read.
+
+    Of several outputs the program gives their sum weighed with the upstream gradients, which are arguments as well.
+    """
     forward = _forward(code, args)
     if forward is None:
         return None
     try:
         with floats_of(code):
-            return capture(forward, examples(code, args))
+            return capture(*forward)
     except PullbackError:
         return None
+
+
+def upstream_names(code: Pass, args: Sequence[Any]) -> tuple[str, ...]:
+    """What the backward calls the upstream gradients, where those names are free."""
+    match code:
+        case NumpyPair():
+            backward, first, places = code.backward, 0, [0]
+        case TorchFunction():
+            backward, first, places = code.function.backward, 1, code.upstream_places(args)
+        case JaxFunction():
+            backward, places = code.function.bwd, [0]
+            first = len(inspect.signature(backward).parameters) - 1
+        case _:
+            return ()
+    parameters = list(inspect.signature(backward).parameters.values())[first:]
+    plain = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name.strip("_")]
+    found = []
+    for k in places:
+        name = plain[k] if k < len(plain) else f"upstream{k}" if len(places) > 1 else "upstream"
+        found.append(name if name not in code.names else f"{name}_upstream")
+    return tuple(found)
+
+
+def upstream_examples(code: Pass, args: Sequence[Any]) -> list[Any]:
+    """Upstream gradients at a point of no special kind."""
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=np.shape(o)) for o in code.outputs(args)]
 
 
 def right_formulas(captured: Captured, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -56,15 +85,23 @@ def floats_of(code: Pass) -> AbstractContextManager[Any]:
     return wide() if isinstance(code, JaxFunction) else nullcontext()
 
 
-def _forward(code: Pass, args: Sequence[Any]) -> Callable[..., Any] | None:
-    """The forward as a function of its arguments that gives the output alone; None where there are several."""
+def _forward(code: Pass, args: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+    """The forward as a function that gives one tensor, with an example of its arguments; None where that cannot be."""
+    count = len(code.outputs(args))
     match code:
-        case TorchFunction():
-            separate = code.function.setup_context is not _default_setup()
+        case TorchFunction() if count > 1:
 
             def value(*given: Any) -> Any:
-                head = () if separate else (Context(tuple(p in code.wrt for p in range(len(given)))),)
-                return code.function.forward(*head, *given)
+                outs, upstream = code.results(given[: len(args)]), given[len(args) :]
+                return sum((o * u).sum() for o, u in zip(outs, upstream, strict=True))
+
+            names = (*code.names, *upstream_names(code, args))
+            return by_name(value, names, code.label), examples(code, (*args, *upstream_examples(code, args)))
+
+        case TorchFunction():
+
+            def value(*given: Any) -> Any:
+                return code.results(given)[0]
 
         case NumpyPair():
 
@@ -77,9 +114,7 @@ def _forward(code: Pass, args: Sequence[Any]) -> Callable[..., Any] | None:
 
         case _:
             return None
-    if len(code.outputs(args)) != 1:
-        return None
-    return by_name(value, code.names, code.label)
+    return (by_name(value, code.names, code.label), examples(code, args)) if count == 1 else None
 
 
 def by_name(value: Callable[..., Any], names: Sequence[str], label: str) -> Callable[..., Any]:
@@ -94,12 +129,6 @@ def by_name(value: Callable[..., Any], names: Sequence[str], label: str) -> Call
     named.__signature__ = signature  # type: ignore[attr-defined]
     named.__name__ = label
     return named
-
-
-def _default_setup() -> Any:
-    import torch
-
-    return torch.autograd.function._SingleLevelFunction.setup_context
 
 
 def examples(code: Pass, args: Sequence[Any]) -> tuple[Any, ...]:

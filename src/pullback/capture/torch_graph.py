@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import os
 import re
@@ -17,6 +18,7 @@ from pullback.capture.aten_layers import TABLE as LAYERS
 from pullback.capture.aten_losses import TABLE as LOSSES
 from pullback.capture.aten_views import TABLE as VIEWS
 from pullback.capture.captured import Array, Captured, verify
+from pullback.capture.torch_places import called_as, place_of
 from pullback.capture.writing import Value, Writer
 from pullback.errors import DomainProblem, InternalProblem, PullbackError, ShapeProblem, nearest
 from pullback.reading.shapes import parse_size
@@ -30,7 +32,6 @@ LETTERS: Final = {
     3: ("B", "T"),
     4: ("N",),
 }  # names of free sizes, by the rank of an input
-_ASSIGNED: Final = re.compile(r"^\s*([A-Za-z_]\w*)\s*=[^=]")
 
 
 @dataclass
@@ -41,6 +42,11 @@ class TorchCode:
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     output: int | str | None = None
+
+    def argument_names(self) -> list[str]:
+        """The code's own names of its positional arguments, where each of them is one leaf; export changes them."""
+        names = list(inspect.signature(self.module.forward).parameters)[: len(self.args)]
+        return names if len(names) == len(flat(self.args)) else []
 
     def outputs(self, held: Mapping[str, Any], arguments: Sequence[Any]) -> list[Any]:
         """The tensors that the code gives, for parameters and arguments (in the order of the example)."""
@@ -70,10 +76,12 @@ class Reading:
         self.values: dict[Any, Any] = {}
         self.symbols: dict[str, str] = {}  # export's name of a size -> ours
         self.leaves = flat((code.args, code.kwargs))
+        self.own_names = dict(enumerate(code.argument_names()))
         self.held: dict[str, Any] = {}
         self.tied: dict[int, Any] = {}  # the module's tensors, by identity
         self.leaf = 0  # how many of the leaves have been met: numbers are leaves, too
         self.given: dict[str, int] = {}  # name of an argument -> its place among the leaves
+        self.arguments: dict[str, Value] = {}
 
     def captured(self) -> Captured:
         nodes = list(self.exported.graph.nodes)
@@ -126,10 +134,13 @@ class Reading:
         letters = LETTERS.get(tensor.dim(), ())
         if spec.kind.name == "USER_INPUT":
             example = self.leaves[place]
-            self.given[node.name] = place
+            name = self.own_names.get(place, node.name)
+            self.given[name] = place
             kind = _kind(example)
             shape = self._shape(tensor, letters)
-            return self.writer.input(node.name, shape, kind=kind, values=example.detach().numpy())
+            made = self.writer.input(name, shape, kind=kind, values=example.detach().numpy())
+            self.arguments[name] = made
+            return made
         found = self._found(spec)
         if id(found) in self.tied:
             return self.tied[id(found)]
@@ -200,8 +211,8 @@ class Reading:
 
     def _applied(self, row: Any, node: Any) -> Any:
         writer = self.writer
-        writer.place = _place(node)
-        writer.hint = _called_as(node)
+        writer.place = place_of(node)
+        writer.hint = called_as(node)
         before = len(writer.values)
         try:
             made = row(writer, *self._arguments(node.args), **self._arguments(_meant(node.kwargs)))
@@ -212,7 +223,7 @@ class Reading:
         results = made if isinstance(made, tuple) else (made,)
         for x in results:
             if isinstance(x, Value) and x in writer.values[before:]:
-                x.hint = x.hint if len(x.hint) == 1 else _called_as(node, x.hint)
+                x.hint = x.hint if len(x.hint) == 1 else called_as(node, x.hint)
                 x.named = x.named or x.style == "contraction" or _holds_contraction(x)
         self._check_shapes(node, results)
         return made
@@ -242,7 +253,7 @@ class Reading:
         return _tensor(found) if plain else found
 
     def _refused(self, node: Any, what: str, hint: str = "") -> DomainProblem:
-        place = _place(node)
+        place = place_of(node)
         where = f" ({os.path.basename(place[0])}, line {place[1]})" if place else ""
         return DomainProblem(f"{what}{where}", hint=hint)
 
@@ -274,8 +285,8 @@ class Reading:
 
         def run(values: Mapping[str, Array]) -> Array:
             def tensor(name: str, like: Any) -> Any:
-                own = captured.names.get(name)
-                if own is None or own not in values:
+                own = captured.names.get(name, _unread(name))
+                if own not in values:
                     return like.clone() if isinstance(like, torch.Tensor) else like
                 return torch.from_numpy(np.array(values[own])).to(like.dtype)
 
@@ -303,6 +314,7 @@ class Reading:
         for name in self.given:
             own = captured.names.get(name)
             if own is None:
+                drawn[_unread(name)] = self._unread_values(name, sizes, rng)
                 continue
             entries = captured.shapes.get(own)
             if entries is not None:
@@ -311,10 +323,18 @@ class Reading:
             shape, top = captured.integers[own]
             high = evaluate_size(parse_size(top), sizes)
             drawn[own] = rng.integers(0, high, size=[evaluate_size(parse_size(e), sizes) for e in shape])
-        unseen = [x for name, x in self.given.items() if name not in captured.names]
-        if unseen:
-            raise ShapeProblem("an argument that the output does not need has free sizes")
         return drawn
+
+    def _unread_values(self, name: str, sizes: Mapping[str, int], rng: np.random.Generator) -> Array:
+        """Of an argument that the output does not need: its shape has to fit the others' all the same."""
+        argument = self.arguments[name]
+        shape = [evaluate_size(extent, sizes) for extent in argument.shape]
+        return rng.normal(size=shape) if argument.kind == "float" else np.zeros(shape, dtype=np.int64)
+
+
+def _unread(name: str) -> str:
+    """A key that is no name of the program."""
+    return f"unread {name}"
 
 
 _KEPT: Final = frozenset(
@@ -354,34 +374,3 @@ def _rebuilt(example: Any, leaves: Sequence[Any]) -> list[Any]:
     from torch.utils._pytree import tree_flatten, tree_unflatten
 
     return list(tree_unflatten(list(leaves), tree_flatten(example)[1]))
-
-
-# ---- where an operation stands in the user's code, and what it is called
-
-
-def _frames(node: Any) -> list[tuple[str, int, str]]:
-    found = re.findall(
-        r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)', node.meta.get("stack_trace") or ""
-    )
-    return [(path, int(line), text) for path, line, text in found]
-
-
-def _place(node: Any) -> tuple[str, int] | None:
-    """The innermost line outside PyTorch's own files."""
-    frames = _frames(node)
-    own = [f for f in frames if f"{os.sep}torch{os.sep}" not in f[0]] or frames
-    return (own[-1][0], own[-1][1]) if own else None
-
-
-def _called_as(node: Any, otherwise: str = "") -> str:
-    """The path of the layer of torch.nn that the operation is all of, else the variable that its line assigns."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    if len(stack) > 1 and str(stack[-1][1]).startswith("torch.nn.") and _is_leaf(stack[-1][1]):
-        return re.sub(r"^L__self__|\[|\]|'", "", stack[-1][0])
-    frames = [f for f in _frames(node) if f"{os.sep}torch{os.sep}" not in f[0]]
-    match = _ASSIGNED.match(frames[-1][2]) if frames else None
-    return otherwise or (match.group(1) if match else "")
-
-
-def _is_leaf(name: Any) -> bool:
-    return not any(part in str(name) for part in (".container.", ".transformer.", "MultiheadAttention"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class JaxFunction(Pass):
     function: Any = None
     arguments: Arguments = field(default_factory=lambda: Arguments((), ()))
     graphs: dict[Any, Any] = field(default_factory=dict)
+
+    checks_bounds: ClassVar[bool] = False
 
     # ---- calling the rules
 
@@ -69,8 +71,8 @@ class JaxFunction(Pass):
             return leaves, [], [Fault("count", f"number of gradients: {said}")]
         return leaves, [flat[p] for p in self.wrt], []
 
-    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
-        return self._rules(args, [upstream])[1]
+    def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
+        return self._rules(args, upstream)[1]
 
     def _value(self, args: Sequence[Any]) -> Any:
         return self.function.fun(*self.arguments.packed(args))

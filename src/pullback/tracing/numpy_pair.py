@@ -109,10 +109,10 @@ class NumpyPair(Pass):
     def _listed(self) -> str:
         return ", ".join(self.names[p] for p in self.wrt)
 
-    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
+    def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
         args = [copied(a) for a in args]
         _, cached, cache = self.split(self.forward(*args), len(args))
-        return self._gradients(self.backward(upstream, *self.rest(cached, cache, args)))[0]
+        return self._gradients(self.backward(*upstream, *self.rest(cached, cache, args)))[0]
 
     # ---- in floats
 

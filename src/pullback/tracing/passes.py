@@ -10,7 +10,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Pass(ABC):
     wrt: tuple[int, ...]
     notes: list[str] = field(default_factory=list)
 
+    checks_bounds: ClassVar[bool] = True  # whether an index outside an array raises
+
     @abstractmethod
     def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
         """The code itself, in floats. Raises `CodeProblem` where it raises.
@@ -76,8 +78,8 @@ class Pass(ABC):
         """The traced code: forward in the world of dual numbers, backward in the plain one."""
 
     @abstractmethod
-    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
-        """The gradients of `wrt`, of a forward with one output, on arrays of the code's own kind or recorded ones."""
+    def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
+        """The gradients of `wrt`, on arrays of the code's own kind or recorded ones."""
 
     @abstractmethod
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:

@@ -1,10 +1,11 @@
-"""What a `torch.autograd.Function` runs in while it is checked: its `ctx`, and PyTorch's threads."""
+"""What a `torch.autograd.Function` runs in while it is checked: `ctx`, traceable backward, PyTorch's threads."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CellType, FunctionType
 from typing import Any
 
 
@@ -47,3 +48,27 @@ class Context:
 
     def set_materialize_grads(self, value: bool) -> None:
         self.materialize_grads = value
+
+
+def traceable(backward: Any) -> Any:
+    """The backward under the name `forward`: PyTorch's export records the lines of functions of that name alone.
+
+    >>> def backward(ctx, g):
+    ...     return g
+    >>> traceable(backward).__name__
+    'forward'
+    """
+    if not isinstance(backward, FunctionType):
+        return backward
+    inner = getattr(backward, "__wrapped__", None)
+    if inner is None:
+        return _copied(backward, "forward", backward.__closure__)
+    cells = backward.__closure__ or ()  # a decorator, such as once_differentiable, holds what it decorates
+    closure = tuple(CellType(traceable(inner)) if cell.cell_contents is inner else cell for cell in cells)
+    return _copied(backward, backward.__name__, closure or None)
+
+
+def _copied(f: FunctionType, name: str, closure: tuple[CellType, ...] | None) -> FunctionType:
+    made = FunctionType(f.__code__.replace(co_name=name), f.__globals__, name, f.__defaults__, closure)
+    made.__kwdefaults__ = f.__kwdefaults__
+    return made

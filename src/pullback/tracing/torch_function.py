@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from pullback.tracing.aten_graph import interpreted, numpy_of, operations
 from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
-from pullback.tracing.torch_context import Context
+from pullback.tracing.torch_context import Context, traceable
 
 STRETCH = 1.03125  # away from the point of a trace, and still symmetric, definite, …
 
@@ -65,18 +64,34 @@ class TorchFunction(Pass):
             return [], [Fault("count", f"number of gradients: {said}")]
         return [found[p] for p in self.wrt], []
 
-    def gradients(self, args: Sequence[Any], upstream: Any) -> Sequence[Any]:
-        return self._gradients(_tuple(_traceable(self.function.backward)(self._called(args)[0], upstream)))[0]
+    def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
+        import torch
+
+        context, out = self._called(args)
+        for given, own in zip(upstream, _differentiable(context, out), strict=True):
+            for a, b in zip(given.shape, own.shape, strict=True):
+                torch._check(a == b)  # the two have one size also where sizes are free
+        backward = traceable(self.function.backward)
+        return self._gradients(_tuple(backward(context, *_upstream(context, out, upstream))))[0]
+
+    def results(self, args: Sequence[Any]) -> list[Any]:
+        """The outputs that have a gradient, as tensors that may be recorded."""
+        return _differentiable(*self._called(args))
+
+    def upstream_places(self, args: Sequence[Any]) -> list[int]:
+        """Which of the gradients that the backward is given are not always zero."""
+        context, out = self._call([self._tensor(a) for a in args])
+        return [k for k, o in enumerate(_tuple(out)) if _is_differentiable(context, o)]
 
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
         import torch
 
         torch.manual_seed(0)
         try:
-            _, out = self._call([self._tensor(a) for a in args])
+            context, out = self._call([self._tensor(a) for a in args])
         except CODE_ERRORS as error:
             raise CodeProblem("forward", error) from error
-        return tuple(numpy_of(o) for o in _tuple(out) if _is_real(o))
+        return tuple(numpy_of(o) for o in _differentiable(context, out))
 
     def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
         import torch
@@ -90,12 +105,13 @@ class TorchFunction(Pass):
             raise CodeProblem("forward", error) from error
         dirty = [id(t) for t in context.dirty]
         faults += self._changed(args, tensors, "forward", dirty)
-        outs = _tuple(out)
-        real = [o for o in outs if _is_real(o)]
+        real = _differentiable(context, out)
         given = upstream([tuple(o.shape) for o in real])
         saved = [t.clone() if isinstance(t, torch.Tensor) else t for t in context.saved_tensors]
-        douts = self._upstream(
-            outs, [torch.from_numpy(np.array(g)).to(o.dtype) for g, o in zip(given, real, strict=True)]
+        douts = _upstream(
+            context,
+            out,
+            [torch.from_numpy(np.array(g)).to(o.dtype) for g, o in zip(given, real, strict=True)],
         )
         before = [d.clone() if isinstance(d, torch.Tensor) else d for d in douts]
         found = self._safely(context, douts)
@@ -112,7 +128,7 @@ class TorchFunction(Pass):
         if not faults and not light:
             faults += self._relaid(context, tensors, before, (real, grads))
         if not context.materialize_grads and len(real) > 1 and not faults:
-            self._one_by_one(context, outs, douts)
+            self._one_by_one(context, out, douts)
         return FloatRun(tuple(numpy_of(o) for o in real), tuple(numpy_of(g) for g in grads), tuple(faults))
 
     def _again(self, context: Context, douts: Sequence[Any], grads: Sequence[Any]) -> list[Fault]:
@@ -133,8 +149,7 @@ class TorchFunction(Pass):
                 again, out = self._call(args)
             except CODE_ERRORS as error:
                 raise CodeProblem("forward", error) from error
-            real = [o for o in _tuple(out) if _is_real(o)]
-            return real, self._gradients(self._safely(again, copies()))[0]
+            return _differentiable(again, out), self._gradients(self._safely(again, copies()))[0]
 
         def copies() -> list[Any]:
             return [d if d is None else d.clone() for d in douts]
@@ -146,10 +161,10 @@ class TorchFunction(Pass):
         self.notes += [note for note in notes if note not in self.notes]
         return torch_strides.faults(self.names, self.wrt, wrong)
 
-    def _one_by_one(self, context: Context, outs: Sequence[Any], douts: Sequence[Any]) -> None:
+    def _one_by_one(self, context: Context, out: Any, douts: Sequence[Any]) -> None:
         """A Function that asks for no zeros gets None for each output that is not used."""
-        for k, out in enumerate(outs):
-            if _is_real(out):
+        for k, used in enumerate(_is_differentiable(context, o) for o in _tuple(out)):
+            if used:
                 self._safely(context, [d if j == k else None for j, d in enumerate(douts)])
 
     def _safely(self, context: Context, douts: Sequence[Any]) -> tuple[Any, ...]:
@@ -157,16 +172,6 @@ class TorchFunction(Pass):
             return self._back(context, douts)
         except CODE_ERRORS as error:
             raise CodeProblem("backward", error) from error
-
-    def _upstream(self, outs: Sequence[Any], given: Sequence[Any]) -> list[Any]:
-        """One gradient an output: zeros for integers, as PyTorch hands them over."""
-        import torch
-
-        rest = iter(given)
-        return [
-            next(rest) if _is_real(o) else (torch.zeros_like(o) if isinstance(o, torch.Tensor) else None)
-            for o in outs
-        ]
 
     def _changed(
         self, before: Sequence[Any], after: Sequence[Any], stage: str, dirty: Sequence[int]
@@ -222,9 +227,8 @@ class TorchFunction(Pass):
             given = [x.clone() for x in tensors[: len(places)]]
             whole = [given[places.index(p)] if p in places else held[p] for p in range(len(args))]
             context, out = self._call(whole)
-            outs = _tuple(out)
-            real = [o for o in outs if _is_real(o)]
-            found = self._back(context, self._upstream(outs, [t.clone() for t in tensors[len(places) :]]))
+            real = _differentiable(context, out)
+            found = self._back(context, _upstream(context, out, [t.clone() for t in tensors[len(places) :]]))
             grads, faults = self._gradients(found)
             if faults:
                 raise Untraceable(faults[0].message)
@@ -250,8 +254,7 @@ class TorchFunction(Pass):
         try:
             torch.manual_seed(0)
             context, out = self._call(whole)
-            outs = _tuple(out)
-            found = self._back(context, self._upstream(outs, moved[len(places) :]))
+            found = self._back(context, _upstream(context, out, moved[len(places) :]))
             torch.manual_seed(0)
             traced = graph(*moved)
         except CODE_ERRORS as error:
@@ -259,7 +262,7 @@ class TorchFunction(Pass):
                 f"the traced operations do not run elsewhere ({type(error).__name__})"
             ) from error
         grads, _ = self._gradients(found)
-        own = [*(o for o in outs if _is_real(o)), *(g for g in grads if g is not None)]
+        own = [*_differentiable(context, out), *(g for g in grads if g is not None)]
         if not all(_near(a, b) for a, b in zip(own, traced, strict=True)):
             raise Untraceable("it works outside PyTorch's operations on values that a trace would freeze")
 
@@ -295,20 +298,17 @@ class TorchFunction(Pass):
         for position, (name, x) in enumerate(zip(self.names, args, strict=True)):
             wanted = ".requires_grad_()" if position in self.wrt else ""
             lines.append(f"{name} = {tensor(x)}{wanted}" if isinstance(x, np.ndarray) else f"{name} = {x!r}")
-        lines.append(f"out = {self.label}.apply({', '.join(self.names)})")
+        context, out = self._call([self._tensor(a) for a in args])
+        own = [
+            f"{name}.clone()" if context.dirty and p in self.wrt else name
+            for p, name in enumerate(self.names)
+        ]
+        lines.append(f"out = {self.label}.apply({', '.join(own)})")
+        used = [k for k, o in enumerate(_tuple(out)) if _is_differentiable(context, o)]
+        outs = "out" if len(used) == len(_tuple(out)) else f"[{', '.join(f'out[{k}]' for k in used)}]"
         inputs = ", ".join(self.names[p] for p in self.wrt)
         douts = ", ".join(tensor(u) for u in upstream)
-        return "\n".join([*lines, f"print(torch.autograd.grad(out, [{inputs}], [{douts}]))"])
-
-
-def _traceable(backward: Any) -> Any:
-    """The backward under the name `forward`: PyTorch's export records the lines of functions of that name alone."""
-    if not isinstance(backward, FunctionType):
-        return backward
-    named = backward.__code__.replace(co_name="forward")
-    made = FunctionType(named, backward.__globals__, "forward", backward.__defaults__, backward.__closure__)
-    made.__kwdefaults__ = backward.__kwdefaults__
-    return made
+        return "\n".join([*lines, f"print(torch.autograd.grad({outs}, [{inputs}], [{douts}]))"])
 
 
 def _sample(x: Any) -> Any:
@@ -328,6 +328,28 @@ def _near(a: Any, b: Any) -> bool:
 
 def _tuple(x: Any) -> tuple[Any, ...]:
     return tuple(x) if isinstance(x, tuple | list) else (x,)
+
+
+def _differentiable(context: Context, out: Any) -> list[Any]:
+    """The outputs that have a gradient: of floats, and not marked as without one."""
+    return [o for o in _tuple(out) if _is_differentiable(context, o)]
+
+
+def _is_differentiable(context: Context, x: Any) -> bool:
+    return _is_real(x) and not any(x is marked for marked in context.not_differentiable)
+
+
+def _upstream(context: Context, out: Any, given: Sequence[Any]) -> list[Any]:
+    """One gradient an output: zeros for those that have none, as PyTorch hands them over."""
+    import torch
+
+    rest = iter(given)
+    return [
+        next(rest)
+        if _is_differentiable(context, o)
+        else (torch.zeros_like(o) if isinstance(o, torch.Tensor) else None)
+        for o in _tuple(out)
+    ]
 
 
 def _is_real(x: Any) -> bool:

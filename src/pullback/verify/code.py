@@ -16,6 +16,7 @@ from pullback.errors import DomainProblem
 from pullback.evaluator.residues import P
 from pullback.tracing.numbers import Undecided, Untraceable
 from pullback.tracing.passes import CodeProblem, Pass
+from pullback.verify.axes import separated
 from pullback.verify.code_blackbox import probe_everywhere
 from pullback.verify.code_compare import DIGITS, ROUNDING, Entrywise, field_trial
 from pullback.verify.code_state import DOMAIN_ERRORS, Check, distance, towards
@@ -23,10 +24,11 @@ from pullback.verify.code_structure import own_types, structure
 from pullback.verify.code_ties import compare_ties
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.code_witness import show
-from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, small, template
+from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, other_numbers, small, template
 
 TRIALS: Final = 64  # at once, in the field
 PATIENCE: Final = 2  # sizes that cannot be traced before the code is given up
+OTHERS: Final = 2  # sizes at which other numbers are given as arguments
 RETRIES: Final = 24  # one by one, where the code compares numbers
 MOST_DEGREE: Final = 2**16  # of the rational functions that a layer computes; the error bound rests on it
 
@@ -47,11 +49,13 @@ def judge_code(
     structure(check, list(args), check.made.sizes)
     own_types(check)
     if not any(v.kind in ("count", "error") for v in check.found.wrong.values()):
-        _everywhere(check)
+        _everywhere(check, named=shapes is not None)
     return tuple(_concluded(check, p) for p in code.wrt)
 
 
-def _everywhere(check: Check) -> None:
+def _everywhere(check: Check, named: bool) -> None:
+    if not named:
+        check.made = separated(check.code, check.made)
     check.sizes = legal_sizes(check.code, check.made)
     rng = np.random.default_rng(1)
     for sizes in ordered(check.made, check.sizes):
@@ -79,9 +83,49 @@ def _numbers(check: Check) -> None:
         for index, position in enumerate(check.code.wrt):
             if position not in check.found.wrong:
                 _weigh(check, index, found)
+    _shown(check)
+    _at_other_numbers(check)
+
+
+def _shown(check: Check) -> None:
+    """A counterexample for each wrong formula that has none."""
     for index, position in enumerate(check.code.wrt):
-        if position in check.found.wrong and check.found.wrong[position].kind == "formula":
+        verdict = check.found.wrong.get(position)
+        if verdict is not None and verdict.kind == "formula" and verdict.witness is None:
             show(check, index, position)
+
+
+def _at_other_numbers(check: Check) -> None:
+    """The numbers among the arguments are an example as well: 1 hides a factor, 0 a term."""
+    made = check.made
+    other = other_numbers(check.code, made) if check.open else None
+    if other is None:
+        return
+    rng = np.random.default_rng(9)
+    known = set(check.found.wrong)
+    check.made = other
+    try:
+        for sizes in [s for s in check.sizes if small(made, s)][:OTHERS]:
+            found = towards(check, draw(other, sizes, "generic", rng), 9)
+            for index, position in enumerate(check.code.wrt):
+                if found is not None and position not in check.found.wrong:
+                    _weigh(check, index, found)
+        _shown(check)
+    except Untraceable:
+        return  # those numbers lead where the example does not
+    finally:
+        check.made = made
+        said = _agreeing(check.code.names, made.args, other.args)
+        for position in set(check.found.wrong) - known:
+            verdict = check.found.wrong[position]
+            check.found.wrong[position] = replace(
+                verdict, reason=f"{verdict.reason} (at {said} the two agree)"
+            )
+
+
+def _agreeing(names: Sequence[str], made: Sequence[Any], other: Sequence[Any]) -> str:
+    changed = [k for k, (x, y) in enumerate(zip(made, other, strict=True)) if x is not y]
+    return ", ".join(f"{names[k]} = {made[k]!r}" for k in changed)
 
 
 def _looked_at(check: Check, plan: Sequence[tuple[dict[str, int], str]]) -> list[tuple[Entrywise, str]]:

@@ -17,11 +17,13 @@ import numpy as np
 from pullback.evaluator import Float64
 from pullback.evaluator.domain import Domain
 from pullback.tracing.numbers import Untraceable
+from pullback.verify.code_compare import upstreams
 from pullback.verify.code_state import Check, at_point
 from pullback.verify.mend import Edit
-from pullback.verify.points import draw, ordered, small
+from pullback.verify.points import Template, draw, ordered, other_numbers, small
 
 POINTS: Final = 5
+SEEDS: Final = 7  # of upstream gradients: another one at each point
 CONFIRMING: Final = 2
 ROUGH: Final = 1e-9  # in doubles
 CLOSE: Final = 1e-12  # of values found to 50 digits
@@ -32,7 +34,7 @@ LARGEST: Final = 20_000  # denominator of a constant factor that is named
 class Sample:
     """One gradient at one point: as the code gives it, and as it should be."""
 
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, float]  # and the numbers among the arguments
     claimed: Any
     true: Any
 
@@ -76,22 +78,33 @@ def _samples(check: Check, index: int, most: int, domain: Domain[Any] | None) ->
     rng = np.random.default_rng(11)
     sizes = [s for s in ordered(check.made, check.sizes) if small(check.made, s)]
     wide = [s for s in sizes if all(n > 1 for n in s.values())] or sizes
+    made = (check.made, other_numbers(check.code, check.made) or check.made)
     found = 0
     for at in sorted(wide[:POINTS], key=lambda s: _entries(check, s)):
         for kind in ("counting", "generic"):
+            given = made[found % 2]  # a factor of the example alone is no mend
             try:
-                point = at_point(check, draw(check.made, at, kind, rng), 7, domain)
+                point = at_point(check, draw(given, at, kind, rng), SEEDS + found, domain)
             except Untraceable:
                 return
             if point is None or point.ties or point.claimed[index] is None:
                 continue
             claimed, true = _floats(point.claimed[index]), _floats(point.true[index])
             if claimed.shape == true.shape and np.isfinite(true).all() and np.abs(true).max(initial=0) > 0:
-                yield Sample(at, claimed, true)
+                yield Sample({**at, **_numbers(check, given, SEEDS + found)}, claimed, true)
                 found += 1
                 break
         if found == most:
             return
+
+
+def _numbers(check: Check, made: Template, seed: int) -> dict[str, float]:
+    """The numbers among the arguments, by name; the upstream gradient, where it is one."""
+    found = {name: x for name, x in zip(check.code.names, made.args, strict=True) if isinstance(x, float)}
+    if [np.shape(o) for o in check.code.outputs(made.args)] == [()]:
+        (upstream,) = upstreams([()], np.random.default_rng(seed))
+        found.setdefault("upstream", float(upstream))
+    return found
 
 
 def _entries(check: Check, sizes: Mapping[str, int]) -> int:
@@ -153,7 +166,7 @@ def _ratio(sample: Sample) -> float | None:
 
 def _expressions(
     samples: Sequence[Sample],
-) -> Iterator[tuple[Callable[[Mapping[str, int]], float], str, str]]:
+) -> Iterator[tuple[Callable[[Mapping[str, float]], float], str, str]]:
     """Factors made of sizes: none, 1/N, N, 1/(N D), N D, √N and their like, the simplest first."""
     names = [n for n in samples[0].sizes if len({s.sizes[n] for s in samples}) > 1]
     yield _product((), 0), "", ""
@@ -169,20 +182,20 @@ def _expressions(
     for n in names:
         yield _product((n,), -0.5), f" / sqrt({n})", f"1/√{n}"
         yield _product((n,), 0.5), f" * sqrt({n})", f"√{n}"
-        if all(s.sizes[n] > 1 for s in samples):
+        if all(isinstance(s.sizes[n], int) and s.sizes[n] > 1 for s in samples):
             yield _less_one(n, 1), f" * ({n} - 1) / {n}", f"({n}-1)/{n}"
             yield _less_one(n, -1), f" * {n} / ({n} - 1)", f"{n}/({n}-1)"
 
 
-def _product(names: Sequence[str], exponent: float) -> Callable[[Mapping[str, int]], float]:
+def _product(names: Sequence[str], exponent: float) -> Callable[[Mapping[str, float]], float]:
     return lambda sizes: float(math.prod(sizes[n] for n in names)) ** exponent
 
 
-def _less_one(name: str, exponent: int) -> Callable[[Mapping[str, int]], float]:
+def _less_one(name: str, exponent: int) -> Callable[[Mapping[str, float]], float]:
     return lambda sizes: float((sizes[name] - 1) / sizes[name]) ** exponent
 
 
-def _scaled(number: Fraction, value: Callable[[Mapping[str, int]], float]) -> Callable[[Sample], Any]:
+def _scaled(number: Fraction, value: Callable[[Mapping[str, float]], float]) -> Callable[[Sample], Any]:
     return lambda sample: sample.claimed * float(number) * value(sample.sizes)
 
 

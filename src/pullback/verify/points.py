@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, Final
 
@@ -114,13 +114,16 @@ def _symbol(size: int, symbols: dict[int, str], sizes: dict[str, int]) -> str | 
 
 
 def legal_sizes(code: Pass, made: Template) -> list[dict[str, int]]:
-    """Sizes at which the forward runs: all different, in two orders; each once 1; all 1; the example's."""
+    """Sizes at which the forward runs: all different, in two orders; the example's; each once 1; all 1."""
     names = list(made.sizes)
-    values = {name: [n for n in TRIED if _runs(code, made, {**made.sizes, name: n})] for name in names}
+    tried = {name: sorted({*TRIED, made.sizes[name]}) for name in names}
+    values = {name: [n for n in tried[name] if _runs(code, made, {**made.sizes, name: n})] for name in names}
     wanted: list[dict[str, int]] = []
     for order in (names, names[::-1]):
         wanted += _different(order, values)
     base = wanted[0] if wanted else dict(made.sizes)
+    wanted.append(dict(made.sizes))
+    wanted += [{**base, name: n} for name in names for n in _second(values[name], base[name])]
     wanted += [{**base, name: 1} for name in names if 1 in values[name]]
     wanted.append({name: min(values[name], default=made.sizes[name]) for name in names})
     for order_of_values in permutations((2, 3, 4, 5, 6), min(len(names), 3)):
@@ -128,7 +131,6 @@ def legal_sizes(code: Pass, made: Template) -> list[dict[str, int]]:
             wanted.append(dict(zip(names, order_of_values, strict=False)))
         if len(wanted) > 24:
             break
-    wanted.append(dict(made.sizes))
     found: list[dict[str, int]] = []
     special = 4 + len(names)
     for sizes in wanted:
@@ -137,6 +139,12 @@ def legal_sizes(code: Pass, made: Template) -> list[dict[str, int]]:
         if len(found) >= max(MOST_SHAPES, special):
             break
     return found or [dict(made.sizes)]
+
+
+def _second(legal: Sequence[int], first: int) -> list[int]:
+    """Of a size that the code divides, another multiple: a quotient of 1 hides where it is forgotten."""
+    divided = 1 not in legal or 2 not in legal or 3 not in legal
+    return [n for n in legal if n > first][:1] if divided else []
 
 
 def small(made: Template, sizes: Sizes) -> bool:
@@ -165,6 +173,18 @@ def _runs(code: Pass, made: Template, sizes: Sizes) -> bool:
     except CodeProblem:
         return False
     return True
+
+
+def other_numbers(code: Pass, made: Template) -> Template | None:
+    """The template with other numbers as arguments: 1 hides a factor, 0 a term. None where there are none."""
+    args = list(made.args)
+    for position, x in enumerate(made.args):
+        if isinstance(x, float) and values.another_number(x) != x:
+            args[position] = values.another_number(x)
+            if not _runs(code, replace(made, args=tuple(args)), made.sizes):
+                args[position] = x
+    changed = any(x is not y for x, y in zip(args, made.args, strict=True))
+    return replace(made, args=tuple(args)) if changed else None
 
 
 def ordered(made: Template, found: Sequence[dict[str, int]]) -> list[dict[str, int]]:

@@ -16,6 +16,7 @@ PARTS: Final = 2**12  # entries of a distribution are multiples of its inverse: 
 LARGEST: Final = 200  # of a matrix whose eigenvalues are looked at
 MATRICES: Final = ("definite", "symmetric", "lower", "upper")
 CLOSE: Final = 1e-6
+FAR: Final = 1e4  # a larger number stands for infinity, in a mask
 MAGNITUDES: Final = {"large": 16.0, "tiny": 1 / 64}
 FIXED: Final = ("infinite", "one-hot", "one-hot channels", "signs", "marks", "lower marks")
 
@@ -208,9 +209,17 @@ def integers(
     top = max(low + 1, min(int(example.max(initial=0)) + 1, bound + low))
     found = np.asarray(rng.integers(low, top, size=shape))
     unseen = np.unique(example[example < 0])
-    if unseen.size and found.size > 1:
-        found.flat[0] = unseen[0]
+    if unseen.size and found.size > 1:  # some, but not all, and not always as many
+        count = rng.integers(1, max(2, found.size // 2 + 1))
+        found.flat[rng.permutation(found.size)[:count]] = unseen[0]
     return (np.sort(found) if kind_of == "ascending" else found).astype(example.dtype)
+
+
+def another_number(x: float) -> float:
+    """A number near an argument that is one: between 0 and 1 where it is, for it may be a probability."""
+    if not np.isfinite(x) or abs(x) > FAR:
+        return x
+    return 0.125 if x == 0 else x * (0.75 if 0 < x < 1 else 1.25)
 
 
 def booleans(example: Any, kind_of: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:

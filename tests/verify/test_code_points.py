@@ -1,0 +1,131 @@
+"""Where backwards are looked at: sizes and numbers that the example hides, and which outputs have a gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pullback.checking import check
+
+SQUARE = np.arange(16.0).reshape(4, 4) / 10
+
+
+def softmax(s: Any) -> Any:
+    e = np.exp(s - s.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attention(q: Any, k: Any, v: Any) -> Any:
+    return softmax(q @ k.T / math.sqrt(q.shape[1])) @ v
+
+
+def attention_back(length: Any) -> Any:
+    def backward(do: Any, q: Any, k: Any, v: Any) -> Any:
+        p = softmax(q @ k.T / math.sqrt(q.shape[1]))
+        dp = do @ v.T
+        ds = p * (dp - (p * dp).sum(-1, keepdims=True)) / math.sqrt(length(q, k))
+        return ds @ k, ds.T @ q, p.T @ do
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("length", "ok"),
+    [
+        (lambda q, k: q.shape[1], True),
+        (lambda q, k: q.shape[0], False),
+        (lambda q, k: k.shape[0], False),
+    ],
+)
+def test_sizes_that_are_equal_by_chance_are_told_apart(length: Any, ok: bool) -> None:
+    found = check((attention, attention_back(length)), [SQUARE, SQUARE + 1, SQUARE - 1])
+    assert found.ok is ok
+
+
+def picked(x: Any, t: Any) -> Any:
+    return x[np.arange(len(t)), t].mean()
+
+
+def picked_back(dl: Any, x: Any, t: Any) -> Any:
+    dx = np.zeros_like(x)
+    dx[np.arange(len(t)), t] = dl / len(x)
+    return dx
+
+
+def test_an_array_that_may_be_longer_than_its_indices_is_not_taken_apart_from_them() -> None:
+    """The forward runs on more rows than targets; it is not meant to."""
+    assert check((picked, picked_back), [SQUARE, np.array([0, 1, 3, 2])], wrt=["x"]).ok is True
+
+
+def grouped(x: Any, groups: int) -> Any:
+    parts = x.reshape(len(x), groups, -1)
+    return (parts - parts.mean(-1, keepdims=True)).reshape(x.shape)
+
+
+def grouped_back(count: Any) -> Any:
+    def backward(g: Any, x: Any, groups: int) -> Any:
+        parts = g.reshape(len(x), groups, -1)
+        return (parts - parts.sum(-1, keepdims=True) / count(x, groups)).reshape(x.shape)
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("count", "ok"), [(lambda x, g: x[0].size // g, True), (lambda x, g: x.shape[2], False)]
+)
+def test_a_quotient_of_sizes_is_not_always_one(count: Any, ok: bool) -> None:
+    """With as many groups as channels, the channels of a group are forgotten unseen."""
+    x = np.random.default_rng(0).normal(size=(2, 6, 3))
+    assert check((grouped, grouped_back(count)), [x, 3]).ok is ok
+
+
+def scaled(x: Any, w: Any, scale: float, offset: float = 0.0) -> Any:
+    return x * (w + offset) * scale
+
+
+@pytest.mark.parametrize(
+    ("backward", "ok", "said"),
+    [
+        (lambda g, x, w, s, o: (g * (w + o) * s, g * x * s), True, ""),
+        (lambda g, x, w, s, o: (g * (w + o), g * x * s), False, "scale = 1.0"),
+        (lambda g, x, w, s, o: (g * w * s, g * x * s), False, "offset = 0.0"),
+    ],
+)
+def test_the_numbers_among_the_arguments_are_an_example(backward: Any, ok: bool, said: str) -> None:
+    verdict = check((scaled, backward), [SQUARE[:2], SQUARE[2:], 1.0, 0.0])
+    assert verdict.ok is ok and said in verdict.explain()
+
+
+def loss(x: Any, t: Any) -> Any:
+    keep = t != -100
+    safe = np.where(keep, t, 0)
+    logp = x - np.log(np.exp(x).sum(1, keepdims=True))
+    return -(logp[np.arange(len(t)), safe] * keep).sum() / keep.sum()
+
+
+def loss_back(factor: Any) -> Any:
+    def backward(dl: Any, x: Any, t: Any) -> Any:
+        keep = t != -100
+        p = softmax(x)
+        p[np.arange(len(t)), np.where(keep, t, 0)] -= 1
+        return p * keep[:, None] * factor(dl, keep)
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("factor", "mend"),
+    [
+        (lambda dl, keep: dl / len(keep), None),  # right for one ignored label: times N / (N - 1)
+        (lambda dl, keep: 1 / keep.sum(), "dx * upstream"),
+        (lambda dl, keep: 2 * dl / keep.sum(), "dx / 2"),
+    ],
+)
+def test_a_mend_holds_at_every_point_or_is_not_said(factor: Any, mend: str | None) -> None:
+    t = np.array([1, -100, 0, 3, 2])
+    (verdict,) = check((loss, loss_back(factor)), [np.eye(5, 4), t], wrt=["x"]).verdicts
+    assert verdict.ok is False
+    assert (verdict.mend.after if verdict.mend else None) == mend
