@@ -10,7 +10,7 @@ import pytest
 from pullback.checking import check
 
 torch = pytest.importorskip("torch")
-Function = torch.autograd.Function
+Function, once_differentiable = torch.autograd.Function, torch.autograd.function.once_differentiable
 pytestmark = pytest.mark.torch
 
 
@@ -65,9 +65,59 @@ class Tanh(Function):
         return grad * (1 - y)  # wrong
 
 
+class LogSoftmax(Function):
+    @staticmethod
+    def forward(ctx, X):
+        Y = torch.log_softmax(X, -1)
+        ctx.save_for_backward(Y)
+        return Y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, G):
+        (Y,) = ctx.saved_tensors
+        return G - torch.exp(Y) * G.mean(-1, keepdim=True)  # wrong
+
+
+class Normalised(Function):
+    """Two outputs."""
+
+    @staticmethod
+    def forward(ctx, x):
+        n = x.pow(2).sum(-1).sqrt()
+        y = x / n[:, None]
+        ctx.save_for_backward(y, n)
+        return y, n
+
+    @staticmethod
+    def backward(ctx, gy, gn):
+        y, n = ctx.saved_tensors
+        dot = (gy * y).sum(-1, keepdim=True)
+        dx = (gy - y * dot) / n[:, None] + 2 * gn[:, None] * y  # wrong
+        return dx
+
+
+class Affine(Function):
+    """The gradient does not read the bias."""
+
+    @staticmethod
+    def forward(ctx, x, w, b):
+        ctx.save_for_backward(x, w)
+        return x.tanh() * w + b
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        t = x.tanh()
+        return g * w * (1 - t * t), (g * t).mean(0), g.sum(0)  # wrong
+
+
 WRONG = [
     (RMSNorm, (normal(3, 4), normal(4)), "dx", "(gw * xh).sum(", "mean instead of sum"),
     (Swish, (normal(3, 4), normal(3, 4)), "da", "da = grad_output", "1 - s instead of s"),
+    (LogSoftmax, (normal(3, 4),), "dX", "return G", "sum instead of mean"),
+    (Normalised, (normal(3, 4),), "dx", "dx = (gy", "without the factor 2"),
+    (Affine, (normal(3, 4), normal(4), normal(4)), "dw", "return g * w", "sum instead of mean"),
     (Tanh, (normal(3, 4),), "dx", "return grad", "** 2 instead of"),
 ]
 
@@ -82,3 +132,10 @@ def test_the_line_and_the_edit_are_told(
     (at,) = (k for k, text in enumerate(source) if line in text)
     assert f"{__file__}:{first + at}" in verdict.explain()
     assert words in verdict.explain()
+
+
+def test_the_right_formula_of_several_outputs_weighs_them_with_their_upstream_gradients() -> None:
+    (verdict,) = check(Normalised, (normal(3, 4),)).verdicts
+    *forward, gradient = verdict.right
+    assert any(line.startswith("L = ") for line in forward) and gradient.startswith("dx = ")
+    assert all(any(name in line for line in verdict.right) for name in ("gy", "gn"))

@@ -32,7 +32,7 @@ def read_forward(code: Pass, args: Sequence[Any]) -> Captured | None:
     if forward is None:
         return None
     try:
-        with floats_of(code):
+        with as_called(code):
             return capture(*forward)
     except PullbackError:
         return None
@@ -80,9 +80,16 @@ def right_formulas(captured: Captured, names: Sequence[str]) -> dict[str, tuple[
         return {}
 
 
-def floats_of(code: Pass) -> AbstractContextManager[Any]:
-    """float64 also where the framework has it switched off."""
-    return wide() if isinstance(code, JaxFunction) else nullcontext()
+def as_called(code: Pass) -> AbstractContextManager[Any]:
+    """float64 also where JAX has it switched off; without PyTorch's recording, as a Function is run."""
+    match code:
+        case JaxFunction():
+            return wide()
+        case TorchFunction():
+            import torch
+
+            return torch.no_grad()
+    return nullcontext()
 
 
 def _forward(code: Pass, args: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:

@@ -63,7 +63,9 @@ def traceable(backward: Any) -> Any:
     inner = getattr(backward, "__wrapped__", None)
     if inner is None:
         return _copied(backward, "forward", backward.__closure__)
-    cells = backward.__closure__ or ()  # a decorator, such as once_differentiable, holds what it decorates
+    if backward.__globals__.get("__name__", "").split(".")[0] == "torch":
+        return traceable(inner)  # once_differentiable and its like, which leave the values alone
+    cells = backward.__closure__ or ()
     closure = tuple(CellType(traceable(inner)) if cell.cell_contents is inner else cell for cell in cells)
     return _copied(backward, backward.__name__, closure or None)
 

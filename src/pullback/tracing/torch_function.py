@@ -68,9 +68,10 @@ class TorchFunction(Pass):
         import torch
 
         context, out = self._called(args)
+        demand: Any = torch._check
         for given, own in zip(upstream, _differentiable(context, out), strict=True):
             for a, b in zip(given.shape, own.shape, strict=True):
-                torch._check(a == b)  # the two have one size also where sizes are free
+                demand(a == b)  # the two have one size also where sizes are free
         backward = traceable(self.function.backward)
         return self._gradients(_tuple(backward(context, *_upstream(context, out, upstream))))[0]
 
