@@ -14,6 +14,7 @@ import numpy as np
 
 from pullback.tracing.passes import CodeProblem, Pass
 from pullback.verify.points import LETTERS, Template, draw
+from pullback.verify.values import MATRICES
 
 SIZES: Final = (3, 4, 5, 6, 7, 8, 9, 12)  # of an axis that is tried; size 1 would be stretched
 LARGEST_GROUP: Final = 3  # axes that change together; more are what the others leave
@@ -64,6 +65,7 @@ class _Trial:
     def __init__(self, code: Pass, made: Template, symbol: str) -> None:
         self.code, self.made, self.symbol = code, made, symbol
         self.count = 0
+        self.pairs = _pairs(made)
         self.sizes = self._sizes()
 
     def _sizes(self) -> tuple[int, int, int] | None:
@@ -79,7 +81,9 @@ class _Trial:
     def runs(self, places: Sequence[Place]) -> bool:
         assert self.sizes is not None
         small, middle, large = self.sizes
-        if self.count > MOST_TRIALS:
+        if self.count > MOST_TRIALS or any(
+            (pair[0] in places) is not (pair[1] in places) for pair in self.pairs
+        ):
             return False
         own = _free(self.made)
         made = _renamed(self.made, places, own, middle)
@@ -96,6 +100,15 @@ class _Trial:
         except CodeProblem:
             return False
         return True
+
+
+def _pairs(made: Template) -> list[tuple[Place, Place]]:
+    """Rows and columns of matrices that are square by their character: symmetric, triangular, …"""
+    return [
+        ((p, len(axes) - 2), (p, len(axes) - 1))
+        for p, (axes, kind) in enumerate(zip(made.axes, made.characters, strict=True))
+        if axes is not None and kind in MATRICES
+    ]
 
 
 def _renamed(made: Template, places: Sequence[Place], name: str, size: int) -> Template:
