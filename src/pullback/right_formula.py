@@ -28,12 +28,10 @@ def read_forward(code: Pass, args: Sequence[Any]) -> Captured | None:
 
     Of several outputs the program gives their sum weighed with the upstream gradients, which are arguments as well.
     """
-    forward = _forward(code, args)
-    if forward is None:
-        return None
     try:
         with as_called(code):
-            return capture(*forward)
+            forward = _forward(code, args)
+            return None if forward is None else capture(*forward)
     except PullbackError:
         return None
 
