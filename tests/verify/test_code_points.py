@@ -60,6 +60,56 @@ def test_an_array_that_may_be_longer_than_its_indices_is_not_taken_apart_from_th
     assert check((picked, picked_back), [SQUARE, np.array([0, 1, 3, 2])], wrt=["x"]).ok is True
 
 
+def in_pieces(x: Any, w: Any, t: Any) -> Any:
+    """A loss that reads logits and labels piece by piece: with more labels than rows it reads the first of them."""
+    pieces = [(x[k : k + 2] @ w.T, t[k : k + 2]) for k in range(0, len(x), 2)]
+    return sum((np.log(np.exp(z).sum(1)).sum() - z[np.arange(len(s)), s].sum()) / len(x) for z, s in pieces)
+
+
+def in_pieces_back(dl: Any, x: Any, w: Any, t: Any) -> Any:
+    p = softmax(x @ w.T)
+    p[np.arange(len(t)), t] -= 1
+    return dl * p @ w / len(x), dl * p.T @ x / len(x)
+
+
+def test_arrays_that_are_read_along_with_indices_keep_their_length() -> None:
+    given = [np.eye(5, 3), np.arange(12.0).reshape(4, 3) / 9, np.array([0, 1, 3, 2, 1])]
+    assert check((in_pieces, in_pieces_back), given, wrt=["x", "w"]).ok is True
+
+
+def halves(x: Any) -> Any:
+    return np.concatenate([-x[..., x.shape[-1] // 2 :], x[..., : x.shape[-1] // 2]], -1)
+
+
+def rotated(x: Any, cos: Any, sin: Any) -> Any:
+    return x * cos + halves(x) * sin
+
+
+@pytest.mark.parametrize(
+    ("backward", "ok"),
+    [
+        (lambda g, x, cos, sin: g * cos - halves(g * sin), True),
+        (lambda g, x, cos, sin: g * cos + halves(g * sin), False),
+    ],
+)
+def test_halves_of_an_odd_length_say_nothing(backward: Any, ok: bool) -> None:
+    """The forward runs at odd lengths, and is no rotation there."""
+    rng = np.random.default_rng(0)
+    verdict = check((rotated, backward), [rng.normal(size=s) for s in ((2, 3, 4), (3, 4), (3, 4))], wrt=["x"])
+    assert verdict.ok is ok
+    assert ("for even" in verdict.explain()) is ok
+
+
+def test_a_fault_at_size_one_alone_is_a_fault() -> None:
+    def spread(x: Any) -> Any:
+        return x - x.mean(-1, keepdims=True)
+
+    def backward(g: Any, x: Any) -> Any:
+        return g - (g.mean(-1, keepdims=True) if x.shape[-1] > 1 else 0 * g)
+
+    assert check((spread, backward), [np.eye(2, 4)]).ok is False
+
+
 def grouped(x: Any, groups: int) -> Any:
     parts = x.reshape(len(x), groups, -1)
     return (parts - parts.mean(-1, keepdims=True)).reshape(x.shape)

@@ -31,16 +31,17 @@ def separated(code: Pass, made: Template) -> Template:
     """
     for symbol in list(made.sizes):
         places = [(p, k) for p, axes in enumerate(made.axes) for k, a in enumerate(axes or ()) if a == symbol]
-        if len(places) < 2 or (not code.checks_bounds and _indexes(made, places)):
+        if len(places) < 2 or (not code.checks_bounds and _indexed(made, places)):
             continue
-        trial = _Trial(code, made, symbol)
+        trial = _Trial(code, made, symbol, _indexed(made, places))
         if trial.sizes is not None:
             for group in _groups(trial, places)[1:]:
                 made = _renamed(made, group, _free(made), made.sizes[symbol])
     return made
 
 
-def _indexes(made: Template, places: Sequence[Place]) -> bool:
+def _indexed(made: Template, places: Sequence[Place]) -> bool:
+    """Whether an array of integers has one of the axes: then the leading axes may be read along with it."""
     return any(np.asarray(made.args[p]).dtype.kind in "iub" for p, _ in places)
 
 
@@ -62,8 +63,8 @@ def _groups(trial: _Trial, places: Sequence[Place]) -> list[list[Place]]:
 class _Trial:
     """Runs of the forward in which some axes of one symbol have another size than the rest."""
 
-    def __init__(self, code: Pass, made: Template, symbol: str) -> None:
-        self.code, self.made, self.symbol = code, made, symbol
+    def __init__(self, code: Pass, made: Template, symbol: str, indexed: bool) -> None:
+        self.code, self.made, self.symbol, self.indexed = code, made, symbol, indexed
         self.count = 0
         self.pairs = _pairs(made)
         self.sizes = self._sizes()
@@ -81,6 +82,8 @@ class _Trial:
     def runs(self, places: Sequence[Place]) -> bool:
         assert self.sizes is not None
         small, middle, large = self.sizes
+        if self.indexed and any(k == 0 for _, k in places):
+            return False
         if self.count > MOST_TRIALS or any(
             (pair[0] in places) is not (pair[1] in places) for pair in self.pairs
         ):

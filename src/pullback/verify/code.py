@@ -19,6 +19,7 @@ from pullback.tracing.passes import CodeProblem, Pass
 from pullback.verify.axes import separated
 from pullback.verify.code_blackbox import probe_everywhere
 from pullback.verify.code_compare import DIGITS, ROUNDING, Entrywise, field_trial
+from pullback.verify.code_parity import halved, leave_odd_out
 from pullback.verify.code_state import DOMAIN_ERRORS, Check, distance, towards
 from pullback.verify.code_structure import own_types, structure
 from pullback.verify.code_ties import compare_ties
@@ -75,14 +76,20 @@ def _numbers(check: Check) -> None:
     if not small(check.made, sizes[0]):
         raise Untraceable("the smallest sizes at which the forward runs are too large to be traced")
     plan = [(s, "generic") for s in sizes] + [(s, kind) for s in sizes[:2] for kind in KINDS[1:]]
-    for found, kind in _looked_at(check, plan):
+    even = set(check.even)
+    for found, at, kind in _looked_at(check, plan):
+        if any(at[name] % 2 for name in check.even):
+            continue
         check.found.has_kinks |= found.has_kinks
         check.found.thresholds |= {t for t in found.thresholds if abs(t) < 1e6}
         if found.ties & {"compare", "max", "abs"} and kind != "generic":
             continue
         for index, position in enumerate(check.code.wrt):
             if position not in check.found.wrong:
-                _weigh(check, index, found)
+                _weigh(check, index, found, at)
+    if check.even - even:
+        _numbers(check)  # at even sizes instead
+        return
     _shown(check)
     _at_other_numbers(check)
 
@@ -109,7 +116,7 @@ def _at_other_numbers(check: Check) -> None:
             found = towards(check, draw(other, sizes, "generic", rng), 9)
             for index, position in enumerate(check.code.wrt):
                 if found is not None and position not in check.found.wrong:
-                    _weigh(check, index, found)
+                    _weigh(check, index, found, sizes)
         _shown(check)
     except Untraceable:
         return  # those numbers lead where the example does not
@@ -128,11 +135,13 @@ def _agreeing(names: Sequence[str], made: Sequence[Any], other: Sequence[Any]) -
     return ", ".join(f"{names[k]} = {made[k]!r}" for k in changed)
 
 
-def _looked_at(check: Check, plan: Sequence[tuple[dict[str, int], str]]) -> list[tuple[Entrywise, str]]:
+def _looked_at(
+    check: Check, plan: Sequence[tuple[dict[str, int], str]]
+) -> list[tuple[Entrywise, dict[str, int], str]]:
     """The points of the plan that have a value. Sizes that cannot be traced are left out, if others can be."""
     rng = np.random.default_rng(3)
     refused: Untraceable | None = None
-    seen: list[tuple[Entrywise, str]] = []
+    seen: list[tuple[Entrywise, dict[str, int], str]] = []
     for at, kind in plan:
         if seen and check.late:
             break
@@ -144,13 +153,13 @@ def _looked_at(check: Check, plan: Sequence[tuple[dict[str, int], str]]) -> list
                 raise
             continue
         if found is not None:
-            seen.append((found, kind))
+            seen.append((found, at, kind))
     if refused is not None and not seen:
         raise refused
     return seen
 
 
-def _weigh(check: Check, index: int, found: Entrywise) -> None:
+def _weigh(check: Check, index: int, found: Entrywise, at: dict[str, int]) -> None:
     """One gradient at one point: equal, equal but for rounded constants, or different."""
     position = check.code.wrt[index]
     claimed, true = found.claimed[index], found.true[index]
@@ -163,7 +172,10 @@ def _weigh(check: Check, index: int, found: Entrywise) -> None:
     gap, where = distance(claimed, true)
     if where is None:
         return
-    if gap > ROUNDING:
+    odd = halved(check, index, at) if gap > ROUNDING else None
+    if odd is not None:
+        leave_odd_out(check, position, odd)
+    elif gap > ROUNDING:
         check.verdict(position, "formula", "formula: the backward is not the derivative of the forward", None)
     else:
         check.found.agreed[position] = check.found.agreed.get(position, 0) + 1

@@ -53,6 +53,7 @@ class Check:
     dtypes: Mapping[int, Any]
     found: Findings = field(default_factory=Findings)
     sizes: list[dict[str, int]] = field(default_factory=list)
+    even: set[str] = field(default_factory=set)  # sizes that the code halves
     started: float = field(default_factory=time.monotonic)
 
     @property

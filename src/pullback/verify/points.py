@@ -117,7 +117,7 @@ def legal_sizes(code: Pass, made: Template) -> list[dict[str, int]]:
     """Sizes at which the forward runs: all different, in two orders; the example's; each once 1; all 1."""
     names = list(made.sizes)
     tried = {name: sorted({*TRIED, made.sizes[name]}) for name in names}
-    values = {name: [n for n in tried[name] if _runs(code, made, {**made.sizes, name: n})] for name in names}
+    values = {name: [n for n in tried[name] if runs(code, made, {**made.sizes, name: n})] for name in names}
     wanted: list[dict[str, int]] = []
     for order in (names, names[::-1]):
         wanted += _different(order, values)
@@ -134,7 +134,7 @@ def legal_sizes(code: Pass, made: Template) -> list[dict[str, int]]:
     found: list[dict[str, int]] = []
     special = 4 + len(names)
     for sizes in wanted:
-        if sizes not in found and small(made, sizes) and _runs(code, made, sizes):
+        if sizes not in found and small(made, sizes) and runs(code, made, sizes):
             found.append(sizes)
         if len(found) >= max(MOST_SHAPES, special):
             break
@@ -165,7 +165,8 @@ def _different(names: Sequence[str], values: Mapping[str, Sequence[int]]) -> lis
     return [found]
 
 
-def _runs(code: Pass, made: Template, sizes: Sizes) -> bool:
+def runs(code: Pass, made: Template, sizes: Sizes) -> bool:
+    """Whether the forward runs at these sizes."""
     if _broadcasts(made, sizes):
         return False
     try:
@@ -181,7 +182,7 @@ def other_numbers(code: Pass, made: Template) -> Template | None:
     for position, x in enumerate(made.args):
         if isinstance(x, float) and values.another_number(x) != x:
             args[position] = values.another_number(x)
-            if not _runs(code, replace(made, args=tuple(args)), made.sizes):
+            if not runs(code, replace(made, args=tuple(args)), made.sizes):
                 args[position] = x
     changed = any(x is not y for x, y in zip(args, made.args, strict=True))
     return replace(made, args=tuple(args)) if changed else None
@@ -208,7 +209,7 @@ def tiny_sizes(code: Pass, made: Template, more: Sequence[dict[str, int]]) -> It
         options += [dict(zip(names, (int(n) for n in row), strict=True)) for row in grid]
     seen: list[dict[str, int]] = []
     for sizes in ordered(made, options):
-        if sizes not in seen and small(made, sizes) and _runs(code, made, sizes):
+        if sizes not in seen and small(made, sizes) and runs(code, made, sizes):
             seen.append(sizes)
             yield sizes
 
