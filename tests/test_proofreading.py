@@ -12,6 +12,7 @@ import pytest
 
 from pullback import PullbackError, proofread
 from pullback.cli import main
+from pullback.proofreading import Proofreading
 
 LINEAR = "X: [N, D]\nW: [D, M]\nY = X @ W\n"
 
@@ -107,7 +108,12 @@ Layer norm without affine parameters on a row vector $x \\in \\mathbb{R}^D$:
 @pytest.mark.parametrize(
     ("text", "verdicts", "reason"),
     [
-        (CROSS_ENTROPY, [True, True, True, False], "it is right only if the entries of y sum to 1"),
+        (CROSS_ENTROPY, [True, True, True, True], ""),
+        (
+            CROSS_ENTROPY.replace("a target distribution", "given").replace("Because y sums to one", "So"),
+            [True, True, True, False],
+            "it is right only if the entries of y sum to 1",
+        ),
         (LOGISTIC, [True, True, False], "it is right only if n = 1"),
         (RIDGE, [True], ""),
         (QUADRATIC, [False, True, True, True], "it is right only if A is symmetric"),
@@ -124,11 +130,8 @@ def test_documents(text: str, verdicts: list[bool], reason: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (LINEAR + "f = sum(Y)\ndf = tr(W^T dX^T)", "differentials"),
-        ("X: [N, D]\nW: [D, M]\nY = X W\nZ = tanh(Y)\ndY = dX W + X dW", "differentials"),
         ("W: [M, N]\nx: [N]\ny = W x\n∂L/∂x = ∂y/∂x ∂L/∂y", "layout of the Jacobian"),
         (LINEAR + "∂L/∂W = ∂L/∂Y ∂Y/∂W", "layout of the Jacobian"),
-        ("X: [N, D]\nb: [D]\nY = X + b\n∂L/∂b = Σ_n dY_n", "has 2 axes and 1 indices here"),
         (LINEAR + "D = rowsum(dY ∘ Y)\ndW = X^T dY", "`D` is a size here"),
         (LINEAR + "dY = X W", "is given from outside"),
     ],
@@ -137,6 +140,114 @@ def test_what_may_mean_something_else_is_left_open(text: str, reason: str) -> No
     report = proofread(block(text))
     assert report.ok is None
     assert any(reason in line.reason for line in report.lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        (LINEAR + "f = sum(Y)\ndf = tr(W^T dX^T)", [False]),
+        (LINEAR + "dY = dX W + X dW", [True]),
+        (LINEAR + "dY = dX W", [True]),
+        (LINEAR + "dY = W dX", [False]),
+        (LINEAR + "Z = tanh(Y)\ndY = dX W + X dW\ndZ = (1 - Z**2) ∘ dY", [True, True]),
+        (LINEAR + "L = loss(Y)\ndL = tr(G^T dX W) = tr(W G^T dX)\n∂L/∂X = G W^T", [True, True, True]),
+        (LINEAR + "L = loss(Y)\ndL = tr(G dX W)", [False]),
+        ("X: [N, D]\nA: [N, N]\nf = tr(X^T A X)\ndf = tr(2 X^T A dX)\n∇_X f = (A + A^T) X", [False, True]),
+        ("A: [N, N]\nsymmetric(A)\nX: [N, D]\nf = tr(X^T A X)\ndf = tr(2 X^T A dX)", [True]),
+        ("X: [N, N]\nf = log det(X)\ndf = tr(X^{-1} dX)\ndf = tr(X dX)", [True, False]),
+    ],
+)
+def test_differentials(text: str, verdicts: list[bool]) -> None:
+    assert judged(proofread(block(text))) == verdicts
+
+
+ATTENTION = "Q, K, V: [N, E]\nS = Q K^T\nP = softmax(S)\nO = P V\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ("X: [N, D]\nb: [D]\nY = X + b\n∂L/∂b = Σ_n dY_n", [True]),
+        ("X: [N, D]\nb: [D]\nY = X + b\n∂L/∂b = (1/N) Σ_n dY_n", [False]),
+        (ATTENTION + "dv_j = Σ_i P_ij do_i\ndP_ij = do_i^T v_j\ndq_i = Σ_j dS_ij k_j", [True, True, True]),
+        (ATTENTION + "dv_j = Σ_i P_ji do_i\ndk_j = Σ_i dS_ij q_i", [False, True]),
+        (ATTENTION + "D_i = do_i^T o_i\ndS_ij = P_ij (dP_ij - D_i)", [True]),
+        (ATTENTION + "dS_{i:} = P_{i:} ∘ dP_{i:} - (P_{i:}^T dP_{i:}) P_{i:}", [True]),
+        (LINEAR + "dW = Σ_i x_i dy_i^T", [True]),
+        (LINEAR + "dW = Σ_i dy_i x_i^T", [False]),
+        (LINEAR + "dX_i = W dY_i", [True]),
+        ("X: [N, D]\nW: [D, M]\nb: [M]\ny_i = W^T x_i + b\ndb = Σ_i dy_i\ndx_i = W dy_i", [True, True]),
+        ("X: [N, D]\nW: [D, M]\nb: [M]\nY = X W + 𝟙 b^T\ndb = dY^T 𝟙\ndb = dY 𝟙", [True, False]),
+        (
+            "A: [M, N]\nx: [N]\nL = ½ ||A x||² + ½ lam ||x||²\n∇²_x L = A^T A + λ I\n∇²_x L = A^T A",
+            [True, False],
+        ),
+    ],
+)
+def test_rows_by_one_index_ones_and_the_identity(text: str, verdicts: list[bool]) -> None:
+    assert judged(proofread(block(text))) == verdicts
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ("z: [N]\na = σ(z)\n∂L/∂z = ∂L/∂a ⊙ σ'(z)\n∂L/∂z = ∂L/∂a ⊙ σ'(a)", [True, False]),
+        ("z: [N]\na = tanh(z)\n∂L/∂z = ∂L/∂a ⊙ tanh'(z)", [True]),
+        ("x: []\nf(x) = log(1 + exp(x))\nf'(x) = σ(x)\nf''(x) = σ(x)(1 − σ(x))", [True, True]),
+        ("x: []\nf(x) = log(1 + exp(x))\nf''(x) = σ(x)(1 + σ(x))", [False]),
+        ("x: []\nf = x**3\nd²f/dx² = 6 x\n∂²f/∂x² = 3 x", [True, False]),
+        ("x: [N]\nL = Σ_i x_i³\n∂²L/∂x_i∂x_j = 6 x_i δ_ij\n∂²L/∂x_i∂x_j = 6 x_i", [True, False]),
+        ("x: [N]\nA: [N, N]\nf = x^T A x\n∇²_x f = A + A^T\n∇_x² f = 2 A", [True, False]),
+    ],
+)
+def test_primes_and_second_derivatives(text: str, verdicts: list[bool]) -> None:
+    assert judged(proofread(block(text))) == verdicts
+
+
+LATEX = r"""Let $Y = XW$ with $X \in \mathbb{R}^{N \times D}$, $W \in \mathbb{R}^{D \times M}$.
+Let $h = \mathrm{ReLU}(Y)$.
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        (
+            LATEX
+            + "$$\n\\boxed{\\frac{\\partial L}{\\partial W} = X^\\top \\frac{\\partial L}{\\partial Y}}\n$$",
+            [True],
+        ),
+        (
+            LATEX + "$$\\frac{\\partial L}{\\partial W} = \\frac{\\partial L}{\\partial Y} X^{\\mathsf{T}}$$",
+            [False],
+        ),
+        (
+            LATEX
+            + "\\begin{align*}\n\\nabla_W L &= X^\\top \\nabla_Y L, \\\\\n"
+            + "\\nabla_X L &= \\nabla_Y L\\, W^\\top\n\\end{align*}",
+            [True, True],
+        ),
+        (
+            LATEX
+            + "\\[\n\\frac{\\partial h_{ij}}{\\partial Y_{ij}} = \\begin{cases} 1 & \\text{if } Y_{ij} > 0 "
+            "\\\\ 0 & \\text{otherwise} \\end{cases}\n\\]",
+            [True],
+        ),
+        (
+            LATEX
+            + "$$\\frac{\\partial L}{\\partial Y_{ij}} = \\begin{cases} \\frac{\\partial L}{\\partial h_{ij}} & "
+            "Y_{ij} < 0 \\\\ 0 & \\text{else} \\end{cases}$$",
+            [False],
+        ),
+        (LATEX + "Then $\\nabla_Y L = \\nabla_h L \\odot \\mathbb{1}[Y > 0]$ follows.", [True]),
+    ],
+)
+def test_latex(text: str, verdicts: list[bool]) -> None:
+    assert judged(proofread(text)) == verdicts
+
+
+def judged(report: Proofreading) -> list[bool | None]:
+    return [line.ok for line in report.lines if line.is_judged]
 
 
 def test_a_line_that_is_right_with_what_was_said_above() -> None:

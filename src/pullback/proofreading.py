@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pullback.derivations.draft import Drafting
-from pullback.derivations.judging import Judged, Judging
+from pullback.derivations.judging import Judging
 from pullback.derivations.report import as_data, told
+from pullback.derivations.statements import Judged
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.limits import MAX_CHARACTERS, demand
 from pullback.reading.shapes import by_name

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pullback.derivations.latex import cases_written, unboxed
 from pullback.derivations.names import CALLED
 
 SKIPPED: Final = frozenset(
@@ -20,8 +21,19 @@ _DECLARATION: Final = re.compile(
     r"\b[A-Za-z]\w*(?:\s*,\s*[A-Za-z]\w*)*\s*:\s*\[[^\]]*\](?:\s*in\s+[A-Za-z]\w*)?"
 )
 _WORD: Final = re.compile(r"[A-Za-z][a-z'’]+(?:-[a-z]+)*\Z|[A-Z]{2,}s?\Z")
+_SHORT: Final = frozenset(
+    ("ad", "al", "am", "an", "as", "at", "be", "by", "co", "do", "eg", "et", "ex", "go", "he", "id", "ie", "if",
+     "in", "is", "it", "me", "my", "no", "of", "oh", "ok", "on", "or", "pp", "re", "so", "st", "th", "to", "up",
+     "us", "vs", "we")
+)  # fmt: skip
 _OPERATOR: Final = re.compile(r"[-+*/@=·∘⊙⊗×∈<>≤≥≠−∑Σ≡]$")
 _OPENING: Final = re.compile(r"^[-+*/@=·∘⊙⊗×∈<>≤≥≠−≡]")
+_DISPLAY: Final = re.compile(
+    r"\$\$|\\\[|\\\]|\\(?:begin|end)\{(?:equation|align|aligned|alignat|gather|gathered|split|multline|eqnarray|"
+    r"displaymath|math|flalign|dmath)\*?\}(?:\{\d\})?"
+)
+_LEFT: Final = re.compile(r"(?m)^\s*(?:[-*]\s+|\d+\.\s+)?(?:\(?[a-z]\)\s+)?([A-Za-z]\w*)\s*=(?!=)")
+_GRADIENT: Final = re.compile(r"d[A-Z]|d(?!o\Z)[a-z]\Z")
 _CONDITIONS: Final = frozenset(("if", "when", "whenever", "where", "for"))
 _LISTED: Final = re.compile(r"\s*(?:#{1,6}\s+|>\s*|[-*+•]\s+|\(?\d{1,3}[.)]\s+|\([a-z]\)\s+)*")
 _NUMBERED: Final = re.compile(r"\s*(?:\\tag\{\w+\}|\(\d+[a-z]?\))\s*$")
@@ -40,31 +52,104 @@ class Passage:
 
 def passages(text: str) -> Iterator[Passage]:
     """Every passage of a text in its order. Prose without a relation sign is left out."""
-    fence, language, display = "", "", False
+    fence, language = "", ""
     held, first = "", 0
-    for number, row in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+    shown = Displays()
+    known = frozenset(_LEFT.findall(text))
+    for number, row in enumerate(_joined_cases(text).split("\n"), 1):
         mark = re.match(r"\s*(```+|~~~+)\s*(\w*)", row)
         if mark is not None and (not fence or mark[1].startswith(fence)):
             fence, language = ("", "") if fence else (mark[1], mark[2].lower())
             continue
         if fence and language in SKIPPED:
             continue
-        opened = re.match(r"\s*(\$\$|\\\[|\\begin\{)", row) is not None and not display
-        inside = bool(fence) or display or opened or re.match(r"(?: {4}|\t)\s*[^\s*+-]", row) is not None
-        if opened or display:
-            ends = len(re.findall(r"\$\$", row)) % 2 == 1 or re.search(r"\\\]|\\end\{", row) is not None
-            display = (opened and not re.search(r"\$\$.*\$\$|\\\[.*\\\]", row)) if opened else not ends
-            row = re.sub(r"\$\$|\\\[|\\\]|\\begin\{\w+\*?\}|\\end\{\w+\*?\}|&|\\\\\s*$", " ", row)
+        if not fence and shown.takes(row):
+            for prose in shown.row(number, row):
+                yield from _prose(number, prose, known)
+            yield from shown.finished()
+            continue
+        inside = bool(fence) or re.match(r"(?: {4}|\t)\s*[^\s*+-]", row) is not None
         if not inside:
-            yield from _prose(number, row)
+            yield from _prose(number, row, known)
             continue
         written = f"{held} {_code(row).strip()}" if held else _code(row)
         first = first if held else number
         held = written if _is_open(written) and len(written) < 2_000 else ""
         if written.strip() and not held and not _STATEMENT.match(written.strip()):
             yield Passage(first, written.strip(), "code", row.strip())
+    yield from shown.finished(at_end=True)
     if held.strip():
         yield Passage(first, held.strip(), "code", held.strip())
+
+
+def _joined_cases(text: str) -> str:
+    """Every `cases` written as a sum of brackets, with as many lines as before."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def joined(match: re.Match[str]) -> str:
+        return cases_written(match) + "\n" * match.group().count("\n")
+
+    return re.sub(r"\\begin\{cases\}(.*?)\\end\{cases\}", joined, text, flags=re.DOTALL)
+
+
+class Displays:
+    """Displayed formulas: where one begins and ends, and what is still open in it."""
+
+    def __init__(self) -> None:
+        self.dollars = False
+        self.depth = 0  # of brackets and environments
+        self.held: list[Passage] = []
+
+    @property
+    def is_open(self) -> bool:
+        return self.dollars or self.depth > 0
+
+    def takes(self, row: str) -> bool:
+        """Whether a row lies in a display, or one begins or ends on it."""
+        return self.is_open or _DISPLAY.search(row) is not None
+
+    def row(self, number: int, row: str) -> list[str]:
+        """Take what is displayed on a row; what else stands on it is given back."""
+        prose, at = [], 0
+        for match in [*_DISPLAY.finditer(row), None]:
+            end = len(row) if match is None else match.start()
+            piece = row[at:end]
+            if self.is_open:
+                self._take(number, piece, row)
+            elif piece.strip():
+                prose.append(piece)
+            if match is None:
+                break
+            at = match.end()
+            self._toggle(match.group())
+        return prose
+
+    def _toggle(self, mark: str) -> None:
+        if mark == "$$":
+            self.dollars = not self.dollars
+        elif mark.startswith(("\\[", "\\begin")):
+            self.depth += 1
+        else:
+            self.depth = max(0, self.depth - 1)
+
+    def _take(self, number: int, piece: str, row: str) -> None:
+        for part in re.split(r"\\\\(?:\[[^\]]*\])?", piece):
+            plain_row = _NUMBERED.sub("", _ARROWS.sub("", re.sub(r"(?<!\\)&", " ", part)))
+            written = " ".join(unboxed(plain_row).split()).rstrip(" .,;")
+            if not written:
+                continue
+            last = self.held[-1] if self.held else None
+            goes_on = re.match(r"[-+·∘⊙*/)]|\\(?:cdot|odot|times|circ)\b", written) is not None
+            if last is not None and (goes_on or _is_open(last.text)):
+                self.held[-1] = Passage(last.line, f"{last.text} {written}", last.source, last.whole)
+            else:
+                self.held.append(Passage(number, written, "code", row.strip()))
+
+    def finished(self, *, at_end: bool = False) -> Iterator[Passage]:
+        """What nothing can be added to any more."""
+        if not self.is_open or at_end:
+            yield from self.held
+            self.held = []
 
 
 def _code(row: str) -> str:
@@ -79,12 +164,12 @@ def _is_open(text: str) -> bool:
     return depth > 0 or re.search(r"(?:[-+*/@=·∘]|\\)\s*$", text) is not None
 
 
-def _prose(number: int, row: str) -> Iterator[Passage]:
+def _prose(number: int, row: str, known: Collection[str]) -> Iterator[Passage]:
     """Inline code and formulas first, then what else on the line looks like mathematics."""
     whole = row.strip()
     if whole.startswith("|") and whole.endswith("|") and whole.count("|") > 2:
         for cell in whole.strip("|").split("|"):
-            yield from _prose(number, cell)
+            yield from _prose(number, cell, known)
         return
     row = _NUMBERED.sub("", _ARROWS.sub("", _LISTED.sub("", row, count=1)))
     row = re.sub(r"(?<!\S)(\*\*|__|\*|_)(?=\S)(.+?)(?<=\S)\1(?=[\s.,;:)]|$)", r"\2", row)
@@ -95,6 +180,7 @@ def _prose(number: int, row: str) -> Iterator[Passage]:
     for part in re.split(r"(`+[^`]+`+|\$[^$]+\$)", row):
         if part[:1] in ("`", "$") and part[-1:] == part[:1]:
             inner = part.strip("`$").strip()
+            inner = unboxed(inner).strip() if "\\" in inner else inner
             if _RELATION.search(inner) and not inner.startswith("="):
                 yield Passage(number, inner.rstrip(" .,;"), "inline", whole)
                 left.append(" ; ")
@@ -102,11 +188,11 @@ def _prose(number: int, row: str) -> Iterator[Passage]:
                 left.append(f" {inner} ")
         else:
             left.append(part)
-    for fragment in _fragments("".join(left)):
+    for fragment in _fragments("".join(left), known):
         yield Passage(number, fragment, "prose", whole)
 
 
-def _fragments(row: str) -> Iterator[str]:
+def _fragments(row: str, known: Collection[str]) -> Iterator[str]:
     """The longest runs of mathematics between ordinary words, where they hold a relation."""
     words = row.split()
     run: list[str] = []
@@ -114,7 +200,7 @@ def _fragments(row: str) -> Iterator[str]:
         end = k == len(words)
         before = words[k - 1] if k else ""
         after = words[k + 1] if k + 1 < len(words) else ""
-        if not end and not _is_prose(word, before, after):
+        if not end and not _is_prose(word, before, after, known):
             run.append(word)
             if (word[-1] in ".;:" and not word.endswith("..")) or word == ";":
                 yield from _closed(run)
@@ -137,15 +223,15 @@ def _closed(run: list[str]) -> Iterator[str]:
         yield text
 
 
-def _is_prose(word: str, before: str, after: str) -> bool:
+def _is_prose(word: str, before: str, after: str, known: Collection[str]) -> bool:
     """An ordinary word, unless an operator stands beside it."""
     bare = word.strip(',.;:!?()"“”')
     if bare.lower() in _CONDITIONS or not bare:
         return bool(bare)
     if bare in ("a", "A", "I"):
         return word == bare and len(after) > 2 and _WORD.match(after.strip(",.;:")) is not None
-    if _WORD.match(bare) is None or bare in CALLED or re.match(r"d[A-Z]", bare):
+    if _WORD.match(bare) is None or bare in CALLED or bare in known or _GRADIENT.match(bare):
         return False
-    if re.fullmatch(r"[A-Z]{2,4}", bare):
-        return False  # XW, QK
+    if re.fullmatch(r"[A-Z]{2,4}", bare) or (len(bare) == 2 and bare.lower() not in _SHORT):
+        return False  # XW, QK, Ax
     return not (_OPENING.match(after) and word == bare) and not (_OPERATOR.search(before) and len(before) < 3)

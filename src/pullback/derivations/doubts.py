@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from pullback.derivations.differentials import DifferentialSetting, ancestors
 from pullback.derivations.setting import LineSetting
-from pullback.expression import tensors
 from pullback.verify.tree import name
 
 LAYOUT = "it depends on the layout of the Jacobian: write the indices"
@@ -23,25 +23,11 @@ def doubtful(setting: LineSetting, target: str, node: ast.expr) -> str:
     if any(word in setting.jacobians and word not in slotted for word in words):
         return LAYOUT
     source = setting.sources.get(target)
-    if source is None:
+    if source is None or isinstance(setting, DifferentialSetting):
         return ""
-    above = _depends(setting, source.name)
+    above = ancestors(setting.program, source.name)
     read = {setting.sources[word].name for word in words if word in setting.sources}
     return DIFFERENTIALS if read & above else ""
-
-
-def _depends(setting: LineSetting, word: str) -> set[str]:
-    """The names that a tensor is computed from."""
-    by_name = {d.tensor.name: d for d in setting.program.definitions}
-    found: set[str] = set()
-    wanted = [word]
-    while wanted:
-        current = by_name.get(wanted.pop())
-        if current is not None:
-            fresh = {t.name for t in tensors(current.body)} - found
-            found |= fresh
-            wanted += fresh
-    return found
 
 
 def as_vector(tree: ast.expr, rank: int) -> ast.expr:

@@ -13,7 +13,8 @@ from pullback.derivations.grammar import read_sides
 from pullback.derivations.handwriting import plain
 from pullback.derivations.lowering import Lowering
 from pullback.derivations.names import CALLED, LOSSES, SCALARS, UPSTREAM, Names
-from pullback.derivations.parts import Part, facts_in_words, parts, said_in_words
+from pullback.derivations.parts import Part, facts_in_words, parts, said_in_words, sums_to_one
+from pullback.derivations.rows import Rows, is_written_out
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.expression import tensors
 from pullback.limits import demand
@@ -23,7 +24,7 @@ from pullback.reading import read_program
 MOST_STATEMENTS: Final = 500
 _NAME: Final = re.compile(r"[A-Za-z]\w*\Z")
 _INDEXED: Final = re.compile(
-    r"([A-Za-z][A-Za-z0-9]*)(?:_\{?([a-z]+)\}?|((?:\[\s*[a-z]\s*(?:,\s*[a-z]\s*)*\])+))\Z"
+    r"([A-Za-z][A-Za-z0-9]*(?:_(?:hat|bar|tilde|dot))?)(?:_\{?([a-z]+)\}?|((?:\[\s*[a-z]\s*(?:,\s*[a-z]\s*)*\])+))\Z"
 )
 
 
@@ -69,9 +70,13 @@ class Drafting:
         self._declare()
         if self.fixed:
             self._read()
-        for part in self.parts:
-            if part.kind == "chain" and part.sides and len(part.sides) > 1:
-                self._definition(part)
+        while True:
+            before = len(self.lines)
+            for part in self.parts:
+                if part.kind == "chain" and len(part.sides) > 1 and id(part) not in self.defining:
+                    self._definition(part)
+            if len(self.lines) == before:
+                break
         if self.whole is None:
             what, hint = (
                 "no forward definition is found in the text",
@@ -99,6 +104,7 @@ class Drafting:
         found = re.fullmatch(r"([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)\s*(?:[,;][^()]*)?\)", plain(first).strip())
         if found is not None and found[1] not in CALLED:
             part.sides[0] = (line, found[1])
+            self.names.applied[found[1]] = found[2]
             if found[1] in LOSSES and "," not in first:
                 self.names.argument = self.names.argument or found[2]
 
@@ -127,6 +133,10 @@ class Drafting:
         for part in self.parts:
             if part.kind == "fact":
                 self.given.setdefault("assume", {})[part.names[0]] = part.fact
+            said = sums_to_one([side for _, side in part.sides]) if part.kind == "chain" else None
+            if said is not None and said[0] in shapes and said[0] not in self.defined_words:
+                self.given.setdefault("assume", {}).setdefault(*said)
+                part.kind = "fact"
         written = set(re.findall(r"[A-Za-z]\w*", " ".join(plain(s) for p in self.parts for _, s in p.sides)))
         for word in SCALARS & written - set(shapes) - self.defined_words - set(
             self.given.get("integers", {})
@@ -163,7 +173,7 @@ class Drafting:
 
     def _defined_word(self, part: Part) -> str:
         """The name that the first side of a chain is, were it new; empty for an expression."""
-        first = plain(part.sides[0][1]).strip()
+        first = self._unsquared(plain(part.sides[0][1]).strip())
         found = _INDEXED.match(first)
         if found is not None and not first.startswith(("d", "∂")):
             letters = re.sub(r"[^a-z]", "", found[2] or found[3])
@@ -174,6 +184,14 @@ class Drafting:
 
     # ---- definitions
 
+    def _unsquared(self, first: str) -> str:
+        """`σ² = …` defines the square, under a name of its own."""
+        found = re.fullmatch(r"([A-Za-z]\w*?)((?:_\{?[a-z]+\}?)?)(?:\^2|\^\{2\}|\*\*2)", first)
+        if found is None or found[1] in self.names.ranks:
+            return first
+        self.names.squares[found[1]] = f"{found[1]}_sq"
+        return f"{found[1]}_sq{found[2]}"
+
     def _definition(self, part: Part) -> None:
         """Take a chain as a forward definition where its name is new and it reads no gradient."""
         word = self._defined_word(part)
@@ -181,7 +199,8 @@ class Drafting:
         if sizes is not None and (word in self.names.sizes or (word.isupper() and len(word) == 1)):
             self._sizes(part, int(sizes[0]))
             return
-        if not word or word in self.names.ranks or self.names.gradient(word) is not None:
+        adjoint = self.names.gradient(word) is not None and not word.endswith("_bar")
+        if not word or word in self.names.ranks or adjoint:
             return
         if self._is_opaque(part, word):
             return
@@ -204,12 +223,17 @@ class Drafting:
 
     def _readings(self, part: Part, word: str) -> Iterator[str]:
         """The definition in the language: as a person means it, then letter by letter."""
-        first, second = plain(part.sides[0][1]).strip(), part.sides[1][1]
+        first, second = self._unsquared(plain(part.sides[0][1]).strip()), part.sides[1][1]
         try:
             (tree,) = read_sides(second, self.names)
             lowering = Lowering(self.names)
             found = _INDEXED.match(first)
             letters = list(re.sub(r"[^a-z]", "", found[2] or found[3])) if found and found[1] == word else []
+            if is_written_out(tree, self.names):
+                used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | set(letters)
+                rows = Rows(self.names, used=used)
+                added = [rows.fresh() for _ in range(rows.rank(tree))]
+                tree, letters = rows.side(tree, added), [*letters, *added]
             low = lowering.side(tree, letters or None)
             if not lowering.jacobians and not self._reads_gradient(low.node):
                 slots = f"[{', '.join(letters)}]" if letters else ""
@@ -297,11 +321,17 @@ class Drafting:
         stem = re.split(r"[\[({_]", word)[0]
         if re.match(r"(?:∂|d)\w+\s*/\s*(?:∂|d)", second):
             return ""  # dY = ∂L/∂Y only names it
-        return self.names.gradient(stem) or (stem if found is not None else "")
+        row = (
+            self.names.gradient(f"d{stem[1:].upper()}")
+            if re.fullmatch(r"d[a-z]", stem) and "_" in first
+            else None
+        )
+        return self.names.gradient(stem) or row or (stem if found is not None else "")
 
     def _is_read(self, word: str) -> bool:
+        row = rf"|\bd{word.lower()}\b" if word.isupper() and word.lower() not in self.names.ranks else ""
         pattern = re.compile(
-            rf"\bd{word}\b|∂\w+\s*/\s*∂{word}\b|\bd\w+\s*/\s*d{word}\b|\b{word}_bar\b|grad_{word}\b"
+            rf"\bd{word}\b|∂\w+\s*/\s*∂{word}\b|\bd\w+\s*/\s*d{word}\b|\b{word}_bar\b|grad_{word}\b" + row
         )
         return any(
             pattern.search(re.sub(r"_\{?[a-z]+\}?", "", plain(s))) for p in self.parts for _, s in p.sides

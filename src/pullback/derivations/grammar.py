@@ -8,11 +8,13 @@ Products that are not yet decided carry the operators of `names`.
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
-from pullback.derivations.handwriting import Cursor, Token, tokens
+from pullback.derivations.derivatives import DerivativeGrammar
+from pullback.derivations.handwriting import Token, tokens
 from pullback.derivations.names import ALIASES, CALLED, Beside, Circled, Dot, Hadamard, Names, item
-from pullback.derivations.nodes import called, from_one, is_tensor
+from pullback.derivations.nodes import called, from_one, is_tensor, rooted
 from pullback.errors import LimitProblem, SyntaxProblem
 from pullback.verify.tree import binary, call, name
 
@@ -48,12 +50,11 @@ def read_condition(text: str, names: Names) -> ast.expr:
     return found
 
 
-class Grammar(Cursor):
+class Grammar(DerivativeGrammar):
     """A parser by precedence; what a word means depends on the names that are known."""
 
     def __init__(self, found: list[Token], names: Names) -> None:
-        super().__init__(found)
-        self.names = names
+        super().__init__(found, names)
         self.depth = 0
         self.barred = False  # whether a norm is open, so that || closes it
 
@@ -163,6 +164,10 @@ class Grammar(Cursor):
         content = written[2:-1] if written.startswith("_{") else written[1:]
         if isinstance(base, ast.Call) and content in ("F", "2"):
             return base  # the Frobenius norm, the 2-norm
+        row = re.fullmatch(r"\s*(?:(\w)\s*,?\s*:|:\s*,?\s*(\w))\s*", content)
+        if row is not None:  # P_{i:} is row i
+            whole = ast.Slice(None, None, None)
+            return item(base, [name(row[1]), whole] if row[1] else [whole, name(row[2])])
         if content.replace(" ", "").isalnum():
             entry = self.names.entry(base, content.replace(" ", ""))
             if entry is not None:
@@ -187,6 +192,9 @@ class Grammar(Cursor):
         if isinstance(base, ast.Name) and base.id == "e" and self.names.meaning("e") is None:
             inner = Grammar(tokens(content), self.names)
             return call("exp", inner.additive())
+        squared = rooted(base, self.names.squares.values())
+        if content == "2" and squared is not None:
+            return squared
         inner = Grammar(tokens(content), self.names)
         exponent = inner.additive()
         inner.finished()
@@ -251,10 +259,9 @@ class Grammar(Cursor):
         names = self.names
         if word.startswith("delta_") and "delta" not in names.ranks and len(word) == 8:
             return ast.Compare(name(word[6]), [ast.Eq()], [name(word[7])])
-        if self.next.text == "/" and word[:1] == "d" and word not in names.ranks:
-            found = self.quotient(word)
-            if found is not None:
-                return found
+        special = self.special(word)
+        if special is not None:
+            return special
         meaning = names.meaning(word)
         if self.next.text == "(" and word not in names.ranks and word not in names.sizes:
             if word in CALLED or (meaning is None and not self.next.spaced):
@@ -276,6 +283,25 @@ class Grammar(Cursor):
         for factor in factors[1:]:
             result = binary(result, Beside(), factor)
         return result
+
+    def special(self, word: str) -> ast.expr | None:
+        """Derivatives that begin with a name, and indicators."""
+        names = self.names
+        if word == "ONES" or (
+            word in ("I", "II") and word not in names.ranks and self.next.text in ("[", "(")
+        ):
+            before = self.at
+            found = self.ones()
+            if word == "ONES" or isinstance(found, ast.Compare):
+                return found
+            self.at = before
+        if self.next.text == "'":
+            return self.primed(word)
+        if word == "d" and word not in names.ranks:
+            return self.second_quotient()
+        if self.next.text == "/" and word[:1] == "d" and word not in names.ranks:
+            return self.quotient(word)
+        return None
 
     def arguments(self) -> tuple[list[ast.expr], list[ast.keyword]]:
         found: list[ast.expr] = []
@@ -307,7 +333,7 @@ class Grammar(Cursor):
         self.demand(")")
         return ast.Tuple(parts, ast.Load())
 
-    # ---- sums and derivatives
+    # ---- sums
 
     def total(self) -> ast.expr:
         """`Σ_k a b`: the sum reaches to the end of the product."""
@@ -330,71 +356,3 @@ class Grammar(Cursor):
         if not bound:
             raise SyntaxProblem("a sum says over which index it runs", hint="Σ_k, or sum(…, axis=0)")
         return call("Σ", ast.List(bound, ast.Load()), self.product())
-
-    def derivative(self) -> ast.expr:
-        """`∂L/∂W[i,j]`, after its first sign."""
-        of = self.operand()
-        self.demand("/")
-        self.demand("∂")
-        return call("∂", of, self.operand())
-
-    def operand(self) -> ast.expr:
-        token = self.next
-        if token.text == "(":
-            raise SyntaxProblem("a derivative is of a name, by a name", hint="∂L/∂W[i,j]")
-        if token.kind != "name":
-            raise SyntaxProblem("the name after `∂` is missing", hint="∂L/∂W[i,j]")
-        self.at += 1
-        return self.endings(self.meaning(token.text), powers=False)
-
-    def meaning(self, word: str) -> ast.expr:
-        if self.names.is_loss(word):
-            return name(word)
-        return self.names.meaning(word) or name(word)
-
-    def quotient(self, word: str) -> ast.expr | None:
-        """`dL/dW_ij`: a derivative, where both names are known."""
-        before, names = self.at, self.names
-        of: ast.expr = self.meaning(word[1:])
-        known = isinstance(of, ast.Name) and names.is_loss(of.id)
-        of = self.endings(of, powers=False)
-        if (known or is_tensor(of)) and self.take("/"):
-            token = self.next
-            if token.kind == "name" and token.text[:1] == "d" and names.meaning(token.text[1:]) is not None:
-                self.at += 1
-                return call("∂", of, self.endings(self.meaning(token.text[1:]), powers=False))
-        self.at = before
-        return None
-
-    def nabla(self) -> ast.expr:
-        """`∇_W L`; `∇f(x)` where f was defined as f(x)."""
-        by = self.names.argument
-        if self.next.kind == "sub":
-            by = self.next.text[1:].strip("{}")
-            self.at += 1
-        if not by:
-            raise SyntaxProblem("`∇` says by which tensor", hint="∇_W L, or ∂L/∂W")
-        of: ast.expr = name("L")
-        if self.next.kind == "name" and self.names.is_loss(self.next.text):
-            of = self.operand()
-            if self.next.text == "(":
-                self.primary()
-        return call("∂", of, self.meaning(by))
-
-    def kronecker(self) -> ast.expr:
-        """`δ_ij`, `δ[i,j]`, `δ(i,j)`."""
-        if self.next.kind == "sub":
-            content = self.next.text[1:].strip("{}").replace(",", " ").replace(" ", "")
-            self.at += 1
-            parts: list[ast.expr] = [name(letter) for letter in content]
-        else:
-            closed = "]" if self.take("[") else ")"
-            if closed == ")":
-                self.demand("(")
-            parts = [self.expression()]
-            while self.take(","):
-                parts.append(self.expression())
-            self.demand(closed)
-        if len(parts) != 2:
-            raise SyntaxProblem("a Kronecker delta has two indices", hint="δ_ij, or [i = j]")
-        return ast.Compare(parts[0], [ast.Eq()], [parts[1]])

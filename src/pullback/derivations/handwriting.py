@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from pullback.derivations.latex import ONES, from_latex
 from pullback.errors import LimitProblem, SyntaxProblem
 
 LONGEST: Final = 2_000  # characters of one line of a derivation
@@ -24,7 +25,8 @@ _SIGNS: Final = {
     "−": "-", "–": "-", "—": "-", "×": "·", "⋅": "·", "•": "·", "∙": "·", "÷": "/", "⊙": "∘", "○": "∘", "◦": "∘",
     "½": "(1/2)", "¼": "(1/4)",
     "≠": "!=", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "⊤": "^T ", "∑": "Σ", "‖": "||", "∥": "||", "√": " sqrt ",
-    "≔": "=", "≡": "=", "≜": "=", "ℝ": "R", "′": "'", "ℓ": "l", "𝟙": " 1", "\u00a0": " ", "⟹": " ", "⇒": " ", "∴": " ",
+    "≔": "=", "≡": "=", "≜": "=", "ℝ": "R", "′": "'", "ℓ": "l", "⟨": "inner(", "⟩": ")",
+    "\u00a0": " ", "⟹": " ", "⇒": " ", "∴": " ",
 }  # fmt: skip
 _MARKS: Final = {"\u0304": "_bar", "\u0305": "_bar", "\u0302": "_hat", "\u0303": "_tilde", "\u0307": "_dot"}
 _GREEK: Final = {
@@ -33,15 +35,6 @@ _GREEK: Final = {
     "σ": "sigma", "τ": "tau", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Δ": "Delta",
     "Θ": "Theta", "Λ": "Lambda", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega", "Γ": "Gamma",
 }  # fmt: skip
-_COMMANDS: Final = {
-    "partial": "∂", "sum": "Σ", "cdot": "·", "times": "·", "odot": "∘", "circ": "∘", "otimes": "⊗", "top": "T",
-    "intercal": "T", "leq": "<=", "le": "<=", "geq": ">=", "ge": ">=", "neq": "!=", "ne": "!=", "in": "∈",
-    "nabla": "∇", "delta": "δ", "left": "", "right": "", "big": "", "Big": "", "bigl": "", "bigr": "", "quad": " ",
-    "qquad": " ", "displaystyle": "", "Rightarrow": " ", "implies": " ", "therefore": " ", "ell": "l", "lVert": "||",
-    "rVert": "||", "Vert": "||", "epsilon": "ε", "varepsilon": "ε", "lambda": "λ", "varphi": "φ",
-}  # fmt: skip
-_WRAPPERS: Final = ("mathbf", "mathrm", "boldsymbol", "bm", "text", "operatorname", "mathbb", "mathit", "boxed",
-                    "mathcal", "vec", "textbf", "textrm")  # fmt: skip
 _TOKEN: Final = re.compile(
     r"(?P<space>\s+)|(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)"
     r"|(?P<string>\"[^\"]*\"|'[a-z, >.-]*->[a-z, ]*')|(?P<sum>Σ|sum(?=_))"
@@ -65,13 +58,13 @@ def plain(text: str) -> str:
     >>> plain("∂L/∂Wᵢⱼ = Σₖ gₖ x̄²")
     '∂L/∂W_{ij} = Σ_{k} g_{k} x_bar^{2}'
     """
-    text = _latex(text) if "\\" in text else text
+    text = from_latex(text) if "\\" in text else text
     text = re.sub(r"\b(?:np|numpy|torch|jnp)\.(?=[a-z])", "", text).replace("^⊤", "^T").replace("^{⊤}", "^T")
     text = re.sub(f"[{''.join(_SUPERSCRIPTS)}]+", _superscript, text)
     text = re.sub(f"[{''.join(_SUBSCRIPTS)}]+", _subscript, text)
-    text = "".join(unicodedata.normalize("NFKC", c) if "𝐀" <= c <= "𝟿" else c for c in text)
+    text = "".join(unicodedata.normalize("NFKC", c) if "𝐀" <= c <= "𝟿" and c != ONES else c for c in text)
     text = "".join(_decomposed(c) for c in text)
-    text = "".join(_SIGNS.get(c, _MARKS.get(c, c)) for c in text)
+    text = "".join(_SIGNS.get(c, _MARKS.get(c, c)) for c in text.replace(ONES, " ONES "))
     # δ alone is Kronecker's; as a part of a name it is a letter.
     text = re.sub(r"δ(?=\s*(?:_|\[|\())", "\0", text)
     return "".join(_GREEK.get(c, c) for c in text).replace("\0", "δ")
@@ -89,38 +82,6 @@ def _superscript(match: re.Match[str]) -> str:
 
 def _subscript(match: re.Match[str]) -> str:
     return "_{" + "".join(_SUBSCRIPTS[c] for c in match.group()) + "}"
-
-
-def _latex(text: str) -> str:
-    """Fractions, sums, Greek letters and the common signs; anything else stays, and is refused later."""
-    text = re.sub(r"\\[,;:! ]|\\\\|~", " ", text)
-    text = re.sub(r"\\(?:tfrac|dfrac)\b", r"\\frac", text)
-    for word in _WRAPPERS:
-        text = re.sub(rf"\\{word}\s*\{{([^{{}}]*)\}}", r"\1", text)
-    text = re.sub(r"\\(?:bar|overline)\s*\{?([A-Za-z])\}?", r"\1_bar", text)
-    text = re.sub(r"\\(?:hat|widehat)\s*\{?([A-Za-z])\}?", r"\1_hat", text)
-    for _ in range(4):  # fractions nest
-        text = re.sub(r"\\frac\s*\{((?:[^{}]|\{[^{}]*\})*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}", _fraction, text)
-    text = re.sub(r"\\sqrt\s*\{([^{}]*)\}", r"sqrt(\1)", text)
-    text = re.sub(r"\\([A-Za-z]+)", _command, text)
-    return text
-
-
-def _fraction(match: re.Match[str]) -> str:
-    top, bottom = match.group(1).strip(), match.group(2).strip()
-    if top.startswith(("\\partial", "∂", "d ")) and bottom.startswith(("\\partial", "∂", "d ")):
-        return f"({top} / {bottom})"
-    return f"(({top}) / ({bottom}))"
-
-
-def _command(match: re.Match[str]) -> str:
-    word = match.group(1)
-    if word in _COMMANDS:
-        return _COMMANDS[word] or " "
-    greek = {"gamma", "beta", "alpha", "sigma", "mu", "eta", "theta", "rho", "tau", "phi", "psi", "omega",
-             "Delta", "kappa", "nu", "xi", "pi", "chi", "zeta", "Phi", "Psi", "Omega", "Gamma", "Theta",
-             "log", "exp", "tanh", "softmax", "max", "min", "sin", "cos", "det", "ln", "tr", "diag"}  # fmt: skip
-    return f" {word}" if word in greek else match.group()
 
 
 def tokens(text: str) -> list[Token]:

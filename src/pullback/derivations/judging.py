@@ -8,44 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pullback.derivations.differentials import GRADIENT, DifferentialSetting, moved_by
 from pullback.derivations.doubts import as_vector, doubtful
-from pullback.derivations.draft import Draft
 from pullback.derivations.grammar import read_condition, read_sides
 from pullback.derivations.handwriting import plain
-from pullback.derivations.lowering import Lowered, Lowering
-from pullback.derivations.measures import measured_as
-from pullback.derivations.names import UPSTREAM
+from pullback.derivations.lowering import Lowered
 from pullback.derivations.parts import Part
-from pullback.derivations.setting import LEFT, LineSetting
-from pullback.errors import IndexProblem, NameProblem, PullbackError, SyntaxProblem
+from pullback.derivations.rows import Rows, is_written_out
+from pullback.derivations.setting import LEFT
+from pullback.derivations.statements import Judged, Statements, said
+from pullback.errors import IndexProblem, PullbackError, SyntaxProblem
 from pullback.expression import ONE, Expr, Index, Size, add, walk
-from pullback.reading.shapes import parse_shape, size_expression
-from pullback.sizes import normal_size, same_size, shape_text, size_text
-from pullback.verify.claims import ClaimVerdict, judge
-from pullback.verify.shapes import is_misfit, shape_of, shape_words
+from pullback.reading.shapes import size_expression
+from pullback.sizes import normal_size, same_size, size_text
+from pullback.verify.claims import judge
 from pullback.verify.tree import binary, text_of
 
 _MEASURED: Final = re.compile(r"(size|numel|entries|bytes)\((.*)\)")
 MENDED: Final = 12  # wrong lines for which an edit is looked for
 LONGEST_HINT: Final = 120  # characters that are shown beside a line
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One side of one line: `ok` is True, False, or None where it could not be read or decided."""
-
-    line: int
-    text: str
-    kind: str  # "definition", "gradient", "jacobian", "equality", "shape" or "unreadable"
-    ok: bool | None
-    read: str = ""  # the side in the language
-    reason: str = ""
-    verdict: ClaimVerdict | None = None
-    follows: bool | None = None  # whether it equals the side before, where that was asked
-
-    @property
-    def is_judged(self) -> bool:
-        return self.kind not in ("definition", "notation")
 
 
 @dataclass(slots=True)
@@ -59,24 +40,19 @@ class Target:
     written: str = ""  # the left side in the language
     prefix: tuple[str, ...] = ()
     condition: ast.expr | None = None
+    rows: Rows | None = None  # how sides are written out, where they hold rows by one index
+    letters: list[str] = field(default_factory=list)  # of the axes that a side has
 
 
 @dataclass(slots=True)
-class Judging:
+class Judging(Statements):
     """Walks over the statements of a draft in their order."""
 
-    draft: Draft
     mended: int = 0  # wrong lines so far
-    setting: LineSetting = field(init=False)
-    lowering: Lowering = field(init=False)
-    helpers: dict[str, str] = field(default_factory=dict)  # name -> its lines
     before: dict[str, str] = field(default_factory=dict)  # what was last said of a target
+    columns: bool = False  # whether `v_j` is read as column j
+    saw_rows: bool = False
     said: dict[str, str] = field(default_factory=dict)  # gradient -> the line that last defined it
-
-    def __post_init__(self) -> None:
-        self.setting = LineSetting(self.draft.program)
-        self.lowering = Lowering(self.draft.names)
-        self.helpers |= dict(self.draft.helpers)
 
     @property
     def given(self) -> str:
@@ -85,15 +61,43 @@ class Judging:
 
     def run(self) -> list[Judged]:
         found: list[Judged] = []
+        done: set[int] = set()
         for part in self.draft.parts:
             match part.kind:
-                case "chain":
-                    found += self.chain(part)
+                case "chain" if id(part) not in done:
+                    found += self.with_later(part, done)
                 case "shape":
                     found += [self.shape(part, subject) for subject in part.names]
         return [judged for judged in found if judged.kind != "prose"]
 
     # ---- chains
+
+    def with_later(self, part: Part, done: set[int]) -> list[Judged]:
+        """A chain, after what it reads and a later line defines."""
+        judged = self.either(part)
+        unknown = {
+            w for j in judged if j.kind == "unreadable" for w in re.findall(r"`(\w+)` is not known", j.reason)
+        }
+        for later in self.draft.parts:
+            if later.kind == "chain" and later is not part and len(later.sides) > 1 and id(later) not in done:
+                word = plain(later.sides[0][1]).strip()
+                if word in unknown and self.is_new(later.sides[0][1]):
+                    done.add(id(later))
+                    return [*self.chain(later), *self.with_later(part, done)]
+        return judged
+
+    def either(self, part: Part) -> list[Judged]:
+        """A chain with vectors as rows, or as columns where only that is right."""
+        self.saw_rows = False
+        made = self.chain(part)
+        if not self.saw_rows or all(judged.ok is not False for judged in made):
+            return made
+        self.columns = True
+        again = self.chain(part)
+        self.columns = False
+        if not again or any(judged.ok is not True for judged in again):
+            return made
+        return [replace(judged, reason="it is right where the vectors are columns") for judged in again]
 
     def chain(self, part: Part) -> list[Judged]:
         """The first side says what the line is about; each other side is a claim about it."""
@@ -114,9 +118,42 @@ class Judging:
                     return made
             elif self.is_new(text):
                 return self.helper(part)
-            target = self.target(text, part.condition)
         except PullbackError as problem:
             return [*made, self.unreadable(part, line, part.text, problem)]
+        trees = [tree for tree in (self.tree(side) for _, side in (part.sides[0], *rest)) if tree is not None]
+        loss = next(iter(self.draft.names.losses), "")
+        self.draft.names.prefix = GRADIENT  # so that G is told apart from a differential
+        apart = [tree for tree in (self.tree(side) for _, side in rest) if tree is not None]
+        self.draft.names.prefix = "d"
+        moving = moved_by(self.setting.program, loss, text, apart)
+        if not moving:
+            return [*made, *self.sides(part, rest, trees)]
+        kept, ranks = self.setting, dict(self.draft.names.ranks)
+        self.setting = DifferentialSetting(kept.program, moving, loss)
+        self.draft.names.prefix = GRADIENT
+        self.draft.names.ranks |= {loss: 0} if self.setting.loss else {}
+        self.draft.names.ranks |= {word: t.rank for word, t in self.setting.gradients.items()}
+        try:
+            return [*made, *self.sides(part, rest, trees)]
+        finally:
+            self.setting, self.draft.names.prefix, self.draft.names.ranks = kept, "d", ranks
+
+    def tree(self, text: str) -> ast.expr | None:
+        """The tree of a side, where it can be read."""
+        try:
+            (tree,) = read_sides(text, self.draft.names)
+        except (PullbackError, ValueError):
+            return None
+        return tree
+
+    def sides(self, part: Part, rest: Sequence[tuple[int, str]], trees: Sequence[ast.expr]) -> list[Judged]:
+        """The verdict on every side but the first."""
+        line, text = part.sides[0]
+        made: list[Judged] = []
+        try:
+            target = self.target(text, part.condition, trees)
+        except PullbackError as problem:
+            return [self.unreadable(part, line, part.text, problem)]
         previous = text
         for at, side in rest:
             shown = f"{previous} = {side}" if at == line else f"= {side}"
@@ -127,58 +164,20 @@ class Judging:
             previous = side if at == line and judged.ok is not None else text
         return made
 
-    def is_new(self, text: str) -> bool:
-        """Whether a first side is a name that nothing is known of: the line defines it."""
-        word = plain(text).strip()
-        names = self.draft.names
-        if not re.fullmatch(r"[A-Za-z]\w*", word) or word in names.ranks or word in self.helpers:
-            return False
-        if word in names.sizes:
-            raise NameProblem(
-                f"`{word}` is a size here, and is defined", hint="another letter for one of them"
-            )
-        return word in UPSTREAM or names.meaning(word) is None
-
-    def helper(self, part: Part) -> list[Judged]:
-        """A definition on the way back, such as `D = rowsum(dO * O)`."""
-        (line, text), (_, second), *rest = part.sides
-        word = plain(text).strip()
-        (tree,) = read_sides(second, self.draft.names)
-        low = self.lowering.side(tree)
-        self.setting.knows(self.lowering.jacobians)
-        lines = "\n".join([*low.above, f"{word} = {low.text}"])
-        shape = self.setting.side("\n".join([*self.needed(lines), lines]))[-1].tensor.shape
-        self.helpers[word] = lines
-        self.draft.names.ranks[word] = len(shape)
-        made = [Judged(line, f"{text} = {second}", "definition", True, low.text)]
-        if rest:
-            made += self.chain(replace(part, sides=[(line, text), *rest]))
-        return made
-
-    def needed(self, text: str) -> list[str]:
-        """The helper lines that a text reads, each after those that it reads itself."""
-        found: dict[str, None] = {}
-
-        def visit(read: str) -> None:
-            for word in re.findall(r"[A-Za-z]\w*", read):
-                lines = self.helpers.get(word)
-                if lines is not None and lines != read and lines not in found:
-                    visit(lines)
-                    found[lines] = None
-
-        visit(text)
-        return list(found)
-
-    def target(self, text: str, condition: str) -> Target:
+    def target(self, text: str, condition: str, trees: Sequence[ast.expr]) -> Target:
         (tree,) = read_sides(text, self.draft.names)
+        rows = self.rows(trees)
+        letters: list[str] = []
+        if rows is not None:
+            tree, letters = rows.left(tree)
         low = self.lowering.side(tree)
         self.setting.knows(self.lowering.jacobians)
         node = low.node
         bracket = read_condition(condition, self.draft.names) if condition else None
         base, slots = (node.value, _slots(node)) if isinstance(node, ast.Subscript) else (node, [])
         word = base.id if isinstance(base, ast.Name) else ""
-        letters = [slot.id for slot in slots if isinstance(slot, ast.Name)]
-        plain_slots = len(set(letters)) == len(slots) and not any(map(self.lowering.is_known, letters))
+        slotted = [slot.id for slot in slots if isinstance(slot, ast.Name)]
+        plain_slots = len(set(slotted)) == len(slots) and not any(map(self.lowering.is_known, slotted))
         whole = (
             not slots or len(slots) == len(self.setting.known[word].shape)
             if word in self.setting.known
@@ -186,10 +185,20 @@ class Judging:
         )
         known = word in self.setting.sources or word in self.setting.jacobians or word == self.given
         if known and plain_slots and whole and bracket is None and not low.above:
-            head = f"{word}[{', '.join(letters)}] = " if letters else ""
+            head = f"{word}[{', '.join(slotted)}] = " if slotted else ""
             kind = "jacobian" if word in self.setting.jacobians else "gradient"
-            return Target(kind, word, head, letters or None, low.text)
-        return self.equality(low, bracket)
+            kind = "differential" if isinstance(self.setting, DifferentialSetting) else kind
+            return Target(kind, word, head, slotted or None, low.text, rows=rows, letters=letters)
+        return replace(self.equality(low, bracket), rows=rows, letters=letters)
+
+    def rows(self, trees: Sequence[ast.expr]) -> Rows | None:
+        """How the sides are written out, where one holds a row by its index."""
+        names = self.draft.names
+        if not any(is_written_out(tree, names) for tree in trees):
+            return None
+        self.saw_rows = True
+        words = {n.id for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        return Rows(names, self.columns, words)
 
     def equality(self, low: Lowered, bracket: ast.expr | None) -> Target:
         free = self.lowering.indices(low.node)
@@ -207,10 +216,14 @@ class Judging:
         """The verdict on one side."""
         try:
             (tree,) = read_sides(text, self.draft.names)
-            low = self.lowering.side(as_vector(tree, self.rank_of(target)), target.left or [])
+            if target.rows is not None:
+                tree = target.rows.side(tree, target.letters)
+            else:
+                tree = as_vector(tree, self.rank_of(target))
+            low = self.lowering.side(tree, target.left or [])
             self.setting.knows(self.lowering.jacobians)
         except IndexProblem as problem:
-            reason = _said(problem)
+            reason = said(problem)
             return Judged(line, shown, target.kind, False, "", f"index: {reason}")
         except PullbackError as problem:
             return self.unreadable(part, line, shown, problem)
@@ -221,7 +234,7 @@ class Judging:
             judged = self.judged(target, line, shown, low, claim)
         except PullbackError as problem:
             return self.unreadable(part, line, shown, problem)
-        key = f"{target.key}{target.head}"
+        key = f"{target.kind} {target.key}{target.head}"
         previous = self.before.get(key)
         if previous is not None and judged.ok is not None and judged.ok is False:
             judged = replace(judged, follows=self.equal(target, previous, claim))
@@ -312,74 +325,9 @@ class Judging:
             return None
         return {"equal": True, "different": False}.get(outcome.status)
 
-    # ---- shapes
-
-    def shape(self, part: Part, subject: str) -> Judged:
-        """`X^T dY ∈ R^{D×M}`."""
-        shown = f"{subject} has the shape ({', '.join(part.shape)})"
-        try:
-            (tree,) = read_sides(subject, self.draft.names)
-            low = self.lowering.side(tree)
-            self.setting.knows(self.lowering.jacobians)
-            stated = parse_shape(part.shape)
-            lines = "\n".join(low.above)
-            above = [*self.needed(f"{lines}\n{low.text}"), *low.above]
-            found = shape_of(self.setting, above, low.node)
-            if found is None:
-                self.setting.side("\n".join([*above, f"value_of_left = {low.text}"]))
-                return self.unreadable(part, part.line, shown, SyntaxProblem("its shape is not known"))
-        except PullbackError as problem:
-            if is_misfit(problem):
-                return Judged(part.line, shown, "shape", False, "", f"shape: {problem.message}")
-            return self.unreadable(part, part.line, shown, problem)
-        unknown = {n.name for e in stated for n in walk(e) if isinstance(n, Size)} - set(
-            self.draft.program.sizes
-        )
-        if _same(stated, found):
-            return Judged(part.line, shown, "shape", True, low.text)
-        hint = f" ({', '.join(sorted(unknown))} is no size of the program)" if unknown else ""
-        reason = f"shape: {subject} is {shape_words(found)}, not {shape_text(stated) or 'a scalar'}{hint}"
-        return Judged(part.line, shown, "shape", False, low.text, reason)
-
-    def measure(self, part: Part, word: str, subject: str) -> Judged:
-        """`size(∂Y/∂X) = N*M*N*D`, `bytes(∂Y/∂X) = 256 GiB`."""
-        shown = " = ".join(side for _, side in part.sides)
-        try:
-            (tree,) = read_sides(subject, self.draft.names)
-            low = self.lowering.side(tree)
-            self.setting.knows(self.lowering.jacobians)
-            found = shape_of(self.setting, [*self.needed(low.text), *low.above], low.node)
-            if found is None or len(part.sides) < 2:
-                raise SyntaxProblem("its size is not known")
-            wrong, note = measured_as(found, word == "bytes", part.sides[1][1], self.draft.sizes)
-        except PullbackError as problem:
-            return self.unreadable(part, part.line, shown, problem)
-        return Judged(part.line, shown, "size", not wrong, low.text, wrong or note)
-
-    # ---- what cannot be read
-
-    def unreadable(self, part: Part, line: int, text: str, problem: PullbackError) -> Judged:
-        """A line that looks like mathematics and is not understood; a sentence that is none is left out."""
-        if part.source == "prose" and not self.is_about_the_program(text):
-            return Judged(line, text, "prose", None)
-        return Judged(line, text, "unreadable", None, "", _said(problem))
-
-    def is_about_the_program(self, text: str) -> bool:
-        """Whether a name of the program, a gradient or a derivative stands in a fragment of prose."""
-        written = plain(text)
-        names = self.draft.names
-        words = re.findall(r"[A-Za-z]\w*", written)
-        words += [word.split("_")[0] for word in words]
-        return "∂" in written or any(w in names.ranks or names.gradient(w) is not None for w in words)
-
 
 def _slots(node: ast.Subscript) -> list[ast.expr]:
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
-
-
-def _said(problem: PullbackError) -> str:
-    hint = problem.hint if len(problem.hint) <= LONGEST_HINT else ""
-    return f"{problem.message} (try: {hint})" if hint else problem.message
 
 
 def _size(text: str) -> Expr | None:
@@ -387,12 +335,3 @@ def _size(text: str) -> Expr | None:
         return size_expression(ast.parse(text, mode="eval").body, Size)
     except (PullbackError, SyntaxError):
         return None
-
-
-def _same(stated: Sequence[Expr], found: Sequence[Expr]) -> bool:
-    """Equal, or a vector written as a column."""
-    one = [e for e in stated if not same_size(e, ONE)]
-    other = [e for e in found if not same_size(e, ONE)]
-    if len(stated) == len(found):
-        return all(same_size(m, n) for m, n in zip(stated, found, strict=True))
-    return max(len(stated), len(found)) == 2 and len(one) == len(other) == 1 and same_size(one[0], other[0])

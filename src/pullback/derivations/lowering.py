@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from pullback.derivations.names import Beside, Circled, Dot, Hadamard, Names
+from pullback.derivations.nodes import (
+    base_and_slots,
+    column,
+    has_sum,
+    in_order,
+    is_additive,
+    is_derivative,
+    is_sum,
+    merged,
+    with_slots,
+)
 from pullback.errors import IndexProblem, NameProblem, SyntaxProblem, nearest
 from pullback.functions import FUNCTIONS
 from pullback.verify.tree import binary, call, name, text_of
@@ -38,7 +49,9 @@ class Lowering:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self.jacobians: dict[str, tuple[str, str]] = {}  # name -> (of, by)
+        self.jacobians: dict[
+            str, tuple[str, ...]
+        ] = {}  # name -> (of, by), or (of, by, by) of a second derivative
         self.count = 0
         self.above: list[str] = []
         self.ends: dict[str, str] = {}
@@ -67,7 +80,7 @@ class Lowering:
         """The names of indices, in the order of appearance."""
         called = {id(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
         found: dict[str, None] = {}
-        for part in _in_order(node):
+        for part in in_order(node):
             if isinstance(part, ast.Name) and id(part) not in called and not self.is_known(part.id):
                 found[part.id] = None
         return list(found)
@@ -144,14 +157,14 @@ class Lowering:
         match node:
             case ast.UnaryOp(op=ast.USub(), operand=inner):
                 return ast.UnaryOp(ast.USub(), self.root(inner))
-            case ast.Call(func=ast.Name(id="Σ")) if not _is_additive(node.args[1]) and not _has_sum(
+            case ast.Call(func=ast.Name(id="Σ")) if not is_additive(node.args[1]) and not has_sum(
                 node.args[1]
             ):
                 bound, brackets = self._binding(node)
                 return self._bracketed(self.lower(node.args[1]), bound, brackets)
             case ast.BinOp(left=a, op=Beside() | Dot() | ast.Mult() as op, right=b) if is_sum(
                 b
-            ) and not _has_sum(a):
+            ) and not has_sum(a):
                 left = self.lower(a)
                 inner = self.root(b)
                 if self.bound & set(self.indices(left)):
@@ -167,6 +180,10 @@ class Lowering:
                 return self.total(node)
             case ast.Call(func=ast.Name(id="∂"), args=[of, by]):
                 return self.derivative(of, by)
+            case ast.Call(func=ast.Name(id="∂²"), args=[of, first, second]):
+                return self.second_derivative(of, first, second)
+            case ast.Call(func=ast.Name(id="inner"), args=[a, b]):
+                return call("sum", binary(self.lower(a), ast.Mult(), self.lower(b)))
             case ast.Call(func=ast.Name(id="⁻¹"), args=[inner]):
                 inner = self.lower(inner)
                 return call("inv", inner) if self.rank(inner) else binary(ast.Constant(1), ast.Div(), inner)
@@ -202,7 +219,7 @@ class Lowering:
                     a = a.value
                 whole = self.rank(a) and self.rank(b)
                 return binary(a, ast.MatMult() if whole else ast.Mult(), b)
-        return binary(_column(a), op, _column(b))
+        return binary(column(a), op, column(b))
 
     def transposed(self, inner: ast.expr, style: str) -> ast.expr:
         if isinstance(inner, ast.Attribute):
@@ -241,7 +258,7 @@ class Lowering:
                 return binary(x, ast.Pow(), ast.Constant(2))
             case "t", [x]:
                 return self.transposed(x, "T")
-        return ast.Call(name(word), [_column(x) for x in arguments], keywords)
+        return ast.Call(name(word), [column(x) for x in arguments], keywords)
 
     # ---- sums and derivatives
 
@@ -252,7 +269,7 @@ class Lowering:
         body = self._bracketed(self.lower(node.args[1]), bound, brackets)
         self.bound = outside
         free = [index for index in self.indices(body) if index not in bound]
-        if _is_additive(body):
+        if is_additive(body):
             body = binary(ast.Constant(1), ast.Mult(), body)
         made = self._named(body, len(free), f"[{', '.join(free)}]" if free else "")
         slots: list[ast.expr] = [name(index) for index in free]
@@ -317,13 +334,13 @@ class Lowering:
     def derivative(self, of: ast.expr, by: ast.expr) -> ast.expr:
         """∂L/∂X is dX; ∂Y/∂X an entry, or all, of the Jacobian."""
         of, by = self.lower(of), self.lower(by)
-        top, above = _base_and_slots(of)
-        bottom, below = _base_and_slots(by)
+        top, above = base_and_slots(of)
+        bottom, below = base_and_slots(by)
         if self.rank(bottom) == 0 and not self.is_known(text_of(bottom)):
             raise NameProblem(f"`{text_of(bottom)}` is not known here", hint="a derivative is by a tensor")
         if isinstance(top, ast.Name) and self.names.is_loss(top.id) and not above:
-            gradient = name(f"d{text_of(bottom)}")
-            return _with_slots(gradient, below)
+            gradient = name(f"{self.names.prefix}{text_of(bottom)}")
+            return with_slots(gradient, below)
         pair = (text_of(top), text_of(bottom))
         for word in pair:
             if word not in self.names.ranks:
@@ -334,62 +351,22 @@ class Lowering:
         self.names.ranks[word] = m + n
         if not above and below and m:
             whole = [ast.Slice(None, None, None) for _ in range(m)]
-            return _with_slots(name(word), [*whole, *below])
-        return _with_slots(name(word), [*above, *below])
+            return with_slots(name(word), [*whole, *below])
+        return with_slots(name(word), [*above, *below])
 
-
-def _base_and_slots(node: ast.expr) -> tuple[ast.expr, list[ast.expr]]:
-    if isinstance(node, ast.Subscript):
-        return node.value, node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    return node, []
-
-
-def _with_slots(base: ast.expr, slots: list[ast.expr]) -> ast.expr:
-    if not slots:
-        return base
-    return ast.Subscript(base, slots[0] if len(slots) == 1 else ast.Tuple(slots, ast.Load()), ast.Load())
-
-
-def _column(node: ast.expr) -> ast.expr:
-    """A transposed vector that is no factor of a product is that vector."""
-    return node.value if isinstance(node, ast.Attribute) and node.attr == "ᵀ" else node
-
-
-def merged(node: ast.expr) -> ast.expr:
-    """Σ_i Σ_j as one sum over i and j, everywhere."""
-
-    class Merging(ast.NodeTransformer):
-        def visit_Call(self, found: ast.Call) -> ast.AST:
-            self.generic_visit(found)
-            match found:
-                case ast.Call(
-                    args=[ast.List(elts=outer), ast.Call(args=[ast.List(elts=inner), body]) as below]
-                ):
-                    if is_sum(found) and is_sum(below):
-                        return ast.Call(found.func, [ast.List([*outer, *inner], ast.Load()), body], [])
-            return found
-
-    result: ast.expr = Merging().visit(node)
-    return result
-
-
-def is_sum(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Σ"
-
-
-def is_derivative(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "∂"
-
-
-def _has_sum(node: ast.expr) -> bool:
-    return any(is_sum(part) for part in ast.walk(node) if isinstance(part, ast.expr))
-
-
-def _is_additive(node: ast.expr) -> bool:
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
-
-
-def _in_order(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _in_order(child)
+    def second_derivative(self, of: ast.expr, first: ast.expr, second: ast.expr) -> ast.expr:
+        """∂²L/∂x∂y: an entry, or all, of the Hessian of the loss."""
+        top, above = base_and_slots(self.lower(of))
+        sides = [base_and_slots(self.lower(side)) for side in (first, second)]
+        names = [text_of(base) for base, _ in sides]
+        for word in (text_of(top), *names):
+            if word not in self.names.ranks and not self.names.is_loss(word):
+                raise NameProblem(
+                    f"`{word}` is not known here", hint="∂²L/∂w_i∂w_j is of the loss, by tensors"
+                )
+        if above:
+            raise SyntaxProblem("a second derivative is read of the loss alone", hint="∂²L/∂w_i∂w_j")
+        word = f"d2{text_of(top)}_by_d{names[0]}_d{names[1]}"
+        self.jacobians[word] = (text_of(top), *names)
+        self.names.ranks[word] = sum(self.names.ranks.get(each, 0) for each in names)
+        return with_slots(name(word), [*sides[0][1], *sides[1][1]])

@@ -57,6 +57,11 @@ class Names:
     losses: set[str] = field(default_factory=set)
     output: str | None = None  # which has a given upstream gradient
     argument: str = ""  # of a loss that was defined as f(x)
+    prefix: str = "d"  # of the name of a gradient
+    squares: dict[str, str] = field(
+        default_factory=dict
+    )  # what σ² is called, where σ² is defined and σ is not
+    applied: dict[str, str] = field(default_factory=dict)  # a name that was defined as f(x) -> its argument
 
     def gradient(self, word: str) -> str | None:
         """The tensor whose gradient a word means."""
@@ -79,7 +84,9 @@ class Names:
         if gradient is not None:
             return name(f"d{gradient}")
         if word in UPSTREAM and self.output is not None:
-            return name(f"d{self.output}")
+            return name(f"{self.prefix}{self.output}")
+        if word in self.squares:
+            return ast.Call(name("sqrt"), [name(self.squares[word])], [])
         if "_" in word:
             return self._subscripted(word)
         return None
@@ -89,11 +96,19 @@ class Names:
         head, _, tail = word.rpartition("_")
         if head + tail in self.ranks or self.gradient(head + tail) is not None:
             return self.meaning(head + tail)
-        base = self.meaning(head)
+        base = self.meaning(head) or self._row_of(head, tail)
         if base is None:
             return None
         few = len(tail) == 1 and (self.rank_of(base) or 0) > 1  # a row by its index alone: refused later
         return item(base, [_slot(tail)]) if few else self.entry(base, tail)
+
+    def _row_of(self, head: str, tail: str) -> ast.expr | None:
+        """Q, of which `q_i` is a row, where q itself is not known; dQ for `dq_i`."""
+        for word in (head[:-1] + head[-1].upper() if len(head) < 3 else "", head.capitalize()):
+            found = self.meaning(word) if word and word != head else None
+            if found is not None and self.rank_of(found) == 2 and len(tail) == 1:
+                return found
+        return None
 
     def entry(self, base: ast.expr, subscript: str) -> ast.expr | None:
         """The entry of a tensor that letters under it name, as in `y_{2k}` where y2 is known."""

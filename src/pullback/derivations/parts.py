@@ -154,6 +154,7 @@ _SAID: Final = (
         r"\b(?P<name>[A-Za-z]\w*)\s+(?:is\s+|be\s+)?an?\s+\w+\s+in\s+R\s*\^\s*"
         r"\{?(?P<dims>[\w·, ]+?)\}?(?=[\s.,;]|$)"
     ),
+    re.compile(r"\b(?P<name>[A-Za-z]\w*)\s+in\s+R\s*\^\s*\{?(?P<dims>[\w·]+(?:, ?[\w·]+(?=\}))*)\}?(?=[\s.,;]|$)"),
 )  # fmt: skip
 
 
@@ -164,17 +165,53 @@ def said_in_words(passage_text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for pattern in (_WORDS, *_SAID):
         for match in pattern.finditer(text):
             dims = _dimensions(match["dims"])
-            if len(dims) > 1 or pattern is _SAID[-1]:
+            if len(dims) > 1 or pattern in _SAID[-2:]:
                 yield match["name"].strip(",.;:()"), dims
 
 
 def facts_in_words(text: str) -> Iterator[tuple[str, str]]:
-    """(name, fact) for `A is symmetric`."""
+    """(name, fact) for `A is symmetric`, `A and S are symmetric`, `a symmetric matrix A`, `the one-hot label y`."""
+    written = plain(re.sub(r"[`$]", "", text))
     for pattern, fact in _FACTS:
-        found = re.search(rf"\b([A-Za-z]\w*)`?\$? (?:is|are) (?:a |an )?(?:{pattern})\b", text)
+        found = re.search(
+            rf"({_LIST})\s*(?:∈\s*R\s*\^?\s*\{{?[^{{}},;.]*\}}?,?\s*)?\b(?:is|are|be)\s+(?:an? |both )?(?:{pattern})\b"
+            rf"|\b(?:{pattern})(?: \w+)? matri(?:x|ces) ({_LIST})",
+            written,
+        )
         if found is not None:
-            yield found[1], fact
+            yield from (
+                (name, fact) for name in re.findall(r"[A-Za-z]\w*", found[1] or found[2]) if name != "and"
+            )
             return
+    for found in re.finditer(_DISTRIBUTION, written):
+        before = re.findall(
+            r"(?<![\w\\^{])([A-Za-z]\w*)(?=\s*(?:∈|\)|\(|$| is| are| be| the| denotes))",
+            written[: found.start()],
+        )
+        after = re.findall(r"(?<![\w\\])([A-Za-z]\w?)(?!\w)", written[found.end() :])
+        for name in [*before[-1:], *after[:1]]:
+            yield name, "simplex"
+
+
+_SUBJECT: Final = r"(?<![\w\\^{])([A-Za-z]\w*)(?=\s*(?:∈|\)|\(|$| is| are| be| the| denotes))"
+_LIST: Final = r"(?:\b[A-Za-z]\w*(?:\s*,\s*|\s+and\s+))*\b[A-Za-z]\w*"
+_DISTRIBUTION: Final = re.compile(
+    r"\bone[- ]?hot\b|\b(?:probability|target|label) (?:distributions?|vectors?)\b|\bsums? to (?:one|1)\b",
+    re.IGNORECASE,
+)
+_SUM_TO_ONE: Final = re.compile(
+    r"\s*Σ\s*_?\{?\s*(\w)[^}\s]*\}?\s*(?:\^\{?\w+\}?)?\s*([A-Za-z]\w*?)_\{?(\w+)\}?\s*"
+)
+
+
+def sums_to_one(sides: Sequence[str]) -> tuple[str, str] | None:
+    """(name, fact) for `Σ_i y_i = 1`."""
+    if len(sides) != 2 or sides[1].strip() != "1":
+        return None
+    found = _SUM_TO_ONE.fullmatch(plain(sides[0]))
+    if found is None or found[1] not in found[3] or len(found[3]) > 2:
+        return None
+    return found[2], "simplex" if found[3].endswith(found[1]) else "simplex(axis=0)"
 
 
 # ---- where sides and pieces end ---------------------------------------------------------------

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pullback.derivations.judging import Judged
+from pullback.derivations.differentials import GRADIENT
 from pullback.derivations.setting import LEFT
+from pullback.derivations.statements import Judged
 from pullback.verify.explaining import as_data as claim_data
 from pullback.verify.explaining import witness_lines
 
@@ -54,7 +55,9 @@ def reasons(line: Judged) -> list[str]:
 
 def _sides(text: str) -> str:
     """The left side of an equality under that name."""
+    text = re.sub(r"\bd2(\w+?)_by_d(\w+?)_d(\w+)", r"∂²\1/∂\2∂\3", text)
     text = re.sub(r"\bd(\w+)_by_d(\w+)", r"∂\1/∂\2", text)
+    text = re.sub(rf"\b{GRADIENT}(\w+)", r"∂L/∂\1", text)
     text = text.replace(f"d{LEFT} is", "the left side is").replace(f"d{LEFT}[", "at [")
     return text.replace(f"d{LEFT}", "the left side")
 

@@ -14,6 +14,7 @@ from pullback.evaluator.worlds import Worlds
 from pullback.expression import Expr, Tensor
 from pullback.program import Program
 from pullback.reading import read_lines
+from pullback.verify.second_order import hessian_in
 from pullback.verify.setting import Lines, Setting
 
 LEFT = "left_side"  # the tensor that stands for the left side of an equality
@@ -25,7 +26,7 @@ class LineSetting(Setting):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.sources: dict[str, Tensor] = {}  # name of a gradient -> the tensor it belongs to
-        self.jacobians: dict[str, tuple[Tensor, Tensor]] = {}  # name -> (of, by)
+        self.jacobians: dict[str, tuple[Tensor, ...]] = {}  # name -> (of, by), or (of, by, by)
         self.left: Lines = ()
         self.wrt: Tensor | None = None  # what the present line is about
         self._values: dict[tuple[Interpreter[Any], str], Any] = {}
@@ -38,16 +39,21 @@ class LineSetting(Setting):
                 self.sources[f"d{tensor.name}"] = tensor
                 self.known[f"d{tensor.name}"] = Tensor(f"d{tensor.name}", tensor.shape)
 
-    def knows(self, jacobians: Mapping[str, tuple[str, str]]) -> None:
-        """Make ∂Y/∂X known under its name."""
-        for word, (of, by) in jacobians.items():
-            if word not in self.known:
-                for name in (of, by):
-                    if name not in self.program.by_name:
-                        raise NameProblem(f"`{name}` is no tensor of the forward program")
-                top, bottom = self.program.by_name[of], self.program.by_name[by]
-                self.jacobians[word] = (top, bottom)
-                self.known[word] = Tensor(word, (*top.shape, *bottom.shape))
+    def knows(self, jacobians: Mapping[str, tuple[str, ...]]) -> None:
+        """Make ∂Y/∂X, and ∂²L/∂x∂y, known under their names."""
+        for word, parts in jacobians.items():
+            if word in self.known:
+                continue
+            if len(parts) == 3 and self.program.output.rank == 0:
+                parts = (self.program.output.name, *parts[1:])
+            for name in parts:
+                if name not in self.program.by_name:
+                    raise NameProblem(f"`{name}` is no tensor of the forward program")
+            found = tuple(self.program.by_name[name] for name in parts)
+            if len(found) == 3 and found[0].rank:
+                raise NameProblem(f"`{found[0]}` is no number: a Hessian is of a loss")
+            self.jacobians[word] = found
+            self.known[word] = Tensor(word, tuple(e for t in found for e in t.shape))
 
     def about(self, target: str) -> Tensor:
         """The present line is about a gradient or a Jacobian, by its name."""
@@ -90,8 +96,8 @@ class LineSetting(Setting):
 
     def _true(self, forward: Interpreter[Any], word: str) -> Any:
         if word in self.jacobians:
-            of, by = self.jacobians[word]
-            return jacobian_in(forward, by, of)
+            of, by, *again = self.jacobians[word]
+            return hessian_in(forward, by, again[0], of) if again else jacobian_in(forward, by, of)
         given = None if self.upstream is None else forward.tensor(self.upstream.name)
         return gradient_in(forward, self.sources[word], self.program.output, given)
 

@@ -63,20 +63,21 @@ def true_second_order(forward: Interpreter[Any], forwarded: Forwarded, result: R
         case "jacobian":
             return jacobian_in(forward, inputs[result.key], program.output)
         case "jvp":
-            moved, dual = _along(forward, forwarded.directions, inputs)
-            return _one(forward.domain, dual.tangent(moved.tensor(program.output.name)))
+            moved, dual = along(forward, forwarded.directions, inputs)
+            return one_direction(forward.domain, dual.tangent(moved.tensor(program.output.name)))
         case "hvp":
-            moved, dual = _along(forward, forwarded.directions, inputs)
+            moved, dual = along(forward, forwarded.directions, inputs)
             gradient = gradient_in(moved, inputs[result.key], program.output, None)
             if gradient.tangent is None:
                 return _zeros(forward, inputs[result.key])
-            return _one(forward.domain, gradient.tangent)
+            return one_direction(forward.domain, gradient.tangent)
         case "hessian":
             first, second = (inputs[name] for name in result.key.split(","))
-            return _hessian(forward, first, second, program.output)
+            return hessian_in(forward, first, second, program.output)
 
 
-def _hessian(forward: Interpreter[Any], first: Tensor, second: Tensor, output: Tensor) -> Any:
+def hessian_in(forward: Interpreter[Any], first: Tensor, second: Tensor, output: Tensor) -> Any:
+    """∂²output/∂first∂second, over the axes of both."""
     value = forward.tensor(second.name)
     shape = forward.domain.trailing(value, second.rank)
     dual: Dual[Any] = Dual(forward.domain, int(np.prod(shape, dtype=np.int64)))
@@ -93,7 +94,7 @@ def _zeros(forward: Interpreter[Any], *tensors: Tensor) -> Any:
     return forward.domain.integers(np.zeros(shape, dtype=np.int64))
 
 
-def _along(
+def along(
     forward: Interpreter[Any], directions: Mapping[str, str], inputs: Mapping[str, Tensor]
 ) -> tuple[Interpreter[Any], Dual[Any]]:
     """The same world where the inputs move along their directions."""
@@ -114,7 +115,7 @@ def _lead(axes: int) -> Any:
     return move
 
 
-def _one(domain: Domain[Any], tangent: Any) -> Any:
+def one_direction(domain: Domain[Any], tangent: Any) -> Any:
     """Without the axis of the one direction."""
     return domain.restructure(tangent, lambda x: x[0])
 
