@@ -44,6 +44,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "publishing.py",
         "stabilising.py",
         "derivation.py",
+        "solving.py",
+        "inlining.py",
         "formula.py",
         "structure/",
         "tangents.py",

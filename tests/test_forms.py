@@ -18,7 +18,7 @@ from pullback import claim
 ROOT = Path(__file__).resolve().parents[1]
 PRACTICE = json.loads((ROOT / "tests" / "data" / "practice.json").read_text("utf-8"))
 JUDGED = ("gru_step", "tversky", "cosface", "reinforce_entropy", "planar_flow", "huber", "sinkhorn_step")
-HOLD = 263  # of the bank's formulas; a change may raise the number, never lower it
+HOLD = 274  # of the bank's formulas; a change may raise the number, never lower it
 
 
 def benchmark() -> Any:

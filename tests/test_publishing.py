@@ -101,7 +101,7 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
         {"M": "N K", "T": "N K"},
         "M",
         [
-            "mask = M == reshape(max(M, axis=1), [N, 1])",
+            "mask = M == max(M, axis=1, keepdims=True)",
             "dM = (mask / sum(mask, axis=1, keepdims=True) - T) / N",
         ],
     ),
@@ -113,6 +113,48 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
             "t = tanh(u)",
             "dx = dY * (sqrt(2 / pi) * x * (1 - t ** 2) * (0.5 + 0.0670725 * x ** 2) + 0.5 * (1 + t))",
         ],
+    ),
+    (
+        "s = sum(X**2, axis=1, keepdims=True); Y = s + s.T - 2 * X @ X.T",
+        {"X": "N D"},
+        "X",
+        ["h = dY + dY.T", "dX = 2 * (X * sum(h, axis=1, keepdims=True) - h @ X)"],
+    ),
+    # what is the same for all classes drops out of a difference from the mean
+    (
+        "P = softmax(Z, axis=1); L = sum(C * P) + c * sum(P * log(P))",
+        {"Z": "N K", "C": "N K", "c": ""},
+        "Z",
+        ["h = C + c * log(P)", "dZ = P * (h - sum(P * h, axis=1, keepdims=True))"],
+    ),
+    # a value whose axis was kept is read again
+    (
+        "p = softmax(z, axis=1); kl = sum(p * (log(p) - q), axis=1, keepdims=True); L = sum(kl) / N",
+        {"z": "N K", "q": "N K"},
+        "z",
+        ["dz = p * (log(p) - q - kl) / N"],
+    ),
+    # an inverse is formed where it is read whole, and only there
+    (
+        "L = cholesky(S); z = solve(L, x)",
+        {"S": "N N", "x": "N"},
+        "S",
+        [
+            "G = -(outer(solve(L.T, dz), z).T @ L)",
+            "dS = 0.5 * solve(L.T, solve(L.T, tril(G.T) + triu(G, 1)).T)",
+        ],
+    ),
+    # the sign of what was rectified is that of the output
+    ("Y = relu(X @ W + b)", {"X": "N D", "W": "D K", "b": "K"}, "W", ["dW = X.T @ (dY * (Y > 0))"]),
+    ("Z = X @ W; Y = relu(Z)", {"X": "N D", "W": "D K"}, "W", ["dW = X.T @ (dY * (Z > 0))"]),
+    ("M = relu(S - 1) * (1 - eye(N)); L = sum(M)", {"S": "N N"}, "S", ["dS = M > 0"]),
+    # places that are evenly spaced are added up by a sum
+    ("y = concatenate([x, x, x], axis=0)", {"x": "N"}, "x", ["dx = sum(reshape(dy, [3, N]), axis=0)"]),
+    (
+        "Y = take(X, 0, axis=0) * z + take(X, 1, axis=0) * z + take(X, 2, axis=0) * z",
+        {"X": "3 N", "z": "N"},
+        "z",
+        ["dz = dY * sum(X, axis=0)"],
     ),
     # parts that exclude or complete each other
     ("Y = where(X > 0, X, a * X)", {"X": "N D", "a": ""}, "X", ["dX = dY * where(X > 0, 1, a)"]),

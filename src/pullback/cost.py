@@ -38,7 +38,8 @@ def operations(
 ) -> int:
     """The operations of a program whose names have the given shapes.
 
-    With `once` a call or comparison that is repeated word by word counts once, as if it had a name.
+    With `once` what is repeated word by word and would get a name (`sharing.py`) counts once: a call, a
+    comparison, a sum of terms.
 
     >>> operations("Y = X @ W + b", {"X": (2, 3), "W": (3, 4), "b": (4,)}, {})
     56
@@ -52,6 +53,11 @@ def operations(
     return counter.total
 
 
+def is_named_when_repeated(node: ast.expr) -> bool:
+    sums = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
+    return sums or isinstance(node, ast.Call | ast.Compare)
+
+
 class Counter:
     """Walks an expression: returns its shape, and adds up what it costs."""
 
@@ -62,7 +68,7 @@ class Counter:
         self.seen: dict[str, Shape] | None = {} if once else None
 
     def visit(self, node: ast.expr) -> Shape:
-        if self.seen is None or not isinstance(node, ast.Call | ast.Compare):
+        if self.seen is None or not is_named_when_repeated(node):
             return self._visit(node)
         text = ast.dump(node)
         if text not in self.seen:

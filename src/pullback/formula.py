@@ -6,9 +6,7 @@ once is written into the line that uses it, while that stays short.
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 from pullback.affine import expression, polynomial, same, solve, within
 from pullback.derivation import Derived
@@ -38,27 +36,11 @@ from pullback.expression import (
     total,
     walk,
 )
+from pullback.inlining import Statement as Statement
+from pullback.inlining import inline as inline
 from pullback.matrix import matrix_line
-from pullback.matrix.peephole import polished
 from pullback.notation import code, show
 from pullback.rewriting import MatrixLine
-
-LONGEST = 72  # characters of a line that others were written into
-SHORT = 16  # characters of a line that is written into any other
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One line of a gradient program. `text` is the right side; `target` the left side as written."""
-
-    name: str
-    target: str
-    text: str
-    is_matrix: bool
-    definition: Definition  # what the line means; for a line others were written into, what it defines
-
-    def __str__(self) -> str:
-        return f"{self.target} = {self.text}"
 
 
 def gradient_program(
@@ -81,7 +63,7 @@ def gradient_program(
     spelling = Spelling(derived)
     for name in order:
         lines += statements(made[name], derived.lines.get(name), spelling)
-    return inline(lines, targets | _own(derived))
+    return inline(lines, targets | _own(derived), derived.program.by_name)
 
 
 def _own(derived: Derived) -> set[str]:
@@ -319,60 +301,3 @@ def _leading(term: Expr) -> tuple[Expr, Expr]:
 
 def _flat(e: Expr) -> tuple[Expr, ...]:
     return e.factors if isinstance(e, Mul) else (e,)
-
-
-# ---- writing lines into the lines that use them ---------------------------------------------------
-
-
-def inline(lines: Sequence[Statement], kept: Collection[str]) -> tuple[Statement, ...]:
-    """Each matrix line that exactly one later matrix line uses once is written into it, while short."""
-    trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
-    uses = _count_uses(lines, trees)
-    read = (tensor for line in lines for tensor in (*tensors(line.definition.body), line.definition.tensor))
-    arrays = {tensor.name: tensor.rank for tensor in read if tensor.rank}
-    result = {line.name: line for line in lines}
-    order = [line.name for line in lines]
-    for name in order:
-        if name in kept or name not in trees or len(uses.get(name, ())) != 1:
-            continue
-        (user,) = uses[name]
-        if user not in trees:
-            continue
-        new = _Replace(name, trees[name]).visit(_copy(trees[user]))
-        text = ast.unparse(ast.fix_missing_locations(polished(new, arrays))).replace("'", '"')
-        alone = result[user].text == name
-        if len(user) + 3 + len(text) > LONGEST and len(result[name].text) > SHORT and not alone:
-            continue
-        trees[user] = ast.parse(text, mode="eval").body
-        old = result[user]
-        result[user] = Statement(old.name, old.target, text, True, old.definition)
-        for used, users in uses.items():
-            uses[used] = [user if u == name else u for u in users]
-        del result[name]
-    return tuple(result[name] for name in order if name in result)
-
-
-def _copy(node: ast.expr) -> ast.expr:
-    return ast.parse(ast.unparse(node), mode="eval").body
-
-
-class _Replace(ast.NodeTransformer):
-    def __init__(self, name: str, value: ast.expr) -> None:
-        self.name, self.value = name, value
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.value if node.id == self.name else node
-
-
-def _count_uses(lines: Sequence[Statement], trees: Mapping[str, ast.expr]) -> dict[str, list[str]]:
-    """For each name the lines that use it, once for each use."""
-    uses: dict[str, list[str]] = {}
-    for line in lines:
-        if line.name in trees:
-            for node in ast.walk(trees[line.name]):
-                if isinstance(node, ast.Name):
-                    uses.setdefault(node.id, []).append(line.name)
-        else:
-            for tensor in tensors(line.definition.body):
-                uses.setdefault(tensor.name, []).extend([line.name] * 2)
-    return uses

@@ -74,7 +74,7 @@ def result_program(
                 line = transposed(definition, line)
             lines += statements(definition, line, spelling)
     own = {d.tensor.name for d in derived.program.definitions if d.source}
-    return inline(lines, set(wanted) | own)
+    return inline(lines, set(wanted) | own, derived.program.by_name)
 
 
 def _reads_operators(definition: Definition) -> bool:

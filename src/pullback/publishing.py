@@ -39,8 +39,8 @@ from pullback.expression import (
 from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
-from pullback.rulebooks.algebra import tidy
-from pullback.rulebooks.alternatives import completed, either
+from pullback.rulebooks.algebra import canonical, tidy
+from pullback.rulebooks.alternatives import completed, either, gathered, summed
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.contracting import contracts, is_product, is_whole
 from pullback.rulebooks.factoring import factored, merged, parts_of
@@ -57,6 +57,7 @@ from pullback.rulebooks.normal import (
     unsigned,
 )
 from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
+from pullback.rulebooks.signs import signs_of
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
@@ -90,7 +91,13 @@ class Publisher:
         self.gradients = set(self.raw) | ({upstream.name} if upstream is not None else set())
         self.systems = Systems(program.definitions, raw)
         given = patterns([d for d in program.definitions if d.source])
-        self.shelf = Shelf([*laws, *given, *solutions([*program.definitions, *raw])])
+        self.shelf = Shelf(
+            [*laws, *signs_of(program.definitions), *given, *solutions([*program.definitions, *raw])]
+        )
+        self.written = {
+            canonical(node) for d in program.definitions for node in walk(d.body) if isinstance(node, Add)
+        }
+        self.hidden = {d.tensor: d for d in program.definitions if not d.source}
         self.masked = masks_in(program.definitions)
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
@@ -134,7 +141,9 @@ class Publisher:
     # ---- candidates
 
     def _candidates(self, definition: Definition) -> list[Candidate]:
-        plain = Candidate(definition.body, (), ())
+        whole = summed(definition.body)
+        stages = (("factor", whole, "one sum"),) if whole is not definition.body else ()
+        plain = Candidate(whole, (), stages)
         if self._is_plain(definition.body):
             return [plain]
         light = self._light(definition.body)
@@ -250,14 +259,15 @@ class Publisher:
 
     def _forms(self, written: Expr, inlined: tuple[str, ...], seen: set[object]) -> list[Candidate]:
         """The ways to write what is written out; `seen` are sums of terms that were tried before."""
-        e = tidy(settled(written))
+        e = summed(tidy(settled(written)))
         start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
         found = [Candidate(e, inlined, (start,))]
         # A product that comes through whole keeps its name.
         products = Shelf(patterns(self.raw[name] for name in inlined if is_product(self.raw[name].body)))
-        for opaque in (self._is_forward, self._is_whole, lambda _: False):
+        for opaque in (self._is_written, self._is_forward, self._is_whole, lambda _: False):
             try:
-                terms = [unsigned(unmasked(t)) for term in expand(e, opaque) for t in collapsed(term, opaque)]
+                whole = [t for part in terms_of(e) for t in expand(part, opaque)]
+                terms = [unsigned(unmasked(t)) for term in whole for t in collapsed(term, opaque)]
             except TooManyTerms:
                 continue
             alive, notes = self.dead_terms.without(terms)
@@ -271,7 +281,7 @@ class Publisher:
             names = _new_names(alive, again)
             parts = parts_of(again)
             for chosen in (merged(parts), parts):
-                body = factored(chosen)
+                body = summed(gathered(factored(chosen)))
                 other = either(body)
                 note = "common factors come out" + (
                     f"; {', '.join(names)} from the forward pass" if names else ""
@@ -292,6 +302,10 @@ class Publisher:
 
     def _unmasked(self, term: Term) -> Term:
         return replaced(term, powers=without_masks(term.powers, self.masked)) if self.masked else term
+
+    def _is_written(self, e: Add) -> bool:
+        """Whether the forward pass itself writes the sum in brackets."""
+        return canonical(e) in self.written
 
     def _is_forward(self, e: Add) -> bool:
         return not any(tensor.name in self.gradients for tensor in tensors(e))
@@ -325,6 +339,11 @@ class Publisher:
         while stack:
             tensor = stack.pop()
             made = self.known.get(tensor.name)
+            if tensor in self.hidden and tensor.name not in seen:  # has no name of the user's to be read by
+                seen.add(tensor.name)
+                flops += self._costs.of(self.hidden[tensor])[0]
+                stack += tensors(self.hidden[tensor].body)
+                continue
             if made is None or tensor.name in seen or tensor.name not in self._considered:
                 continue
             seen.add(tensor.name)
@@ -341,6 +360,10 @@ class Publisher:
         """Whether several wanted gradients read it, and by other ways than through this one."""
         through = {reader.tensor.name, *candidate.inlined}
         return len(self.roots.get(name, ())) > 1 and not self.readers[name] <= through
+
+
+def terms_of(e: Expr) -> tuple[Expr, ...]:
+    return e.terms if isinstance(e, Add) else (e,)
 
 
 def _sum(terms: Sequence[Term]) -> Expr:

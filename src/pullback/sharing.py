@@ -13,24 +13,33 @@ from typing import Final
 
 from pullback.expression import (
     Access,
+    Add,
     Bracket,
     Call,
     Definition,
     Equation,
     Expr,
     Index,
+    Mul,
+    Sum,
     Tensor,
+    accesses,
+    add,
     children,
     free,
     rebuild,
+    substitute,
     tensors,
     walk,
 )
+from pullback.expression import replace as rewritten
 from pullback.naming import Names
 from pullback.notation import left_side, show
 from pullback.rewriting import Step
 from pullback.rulebooks.algebra import Key, canonical, reading_order
+from pullback.rulebooks.symmetry import mirrors
 
+MOST_TERMS: Final = 8  # of a sum whose parts may be repeated
 STEMS: Final = {"sigmoid": "s", "exp": "e", "tanh": "t", "log": "l", "sign": "s"}
 
 
@@ -51,11 +60,9 @@ def shared(
     named = Named(repeated, names)
     result: list[Definition] = []
     for definition in definitions:
-        if named.is_name(definition):
-            result.append(definition)
-            continue
         placed = len(named.made)
-        new = replace(definition, body=named.read(definition.body))
+        read_body = named.inside if named.is_name(definition) else named.read
+        new = replace(definition, body=read_body(definition.body))
         result += [*named.made[placed:], new]
         if new.body is not definition.body:
             left = left_side(definition)
@@ -66,6 +73,30 @@ def shared(
     return result, named.made
 
 
+def without_named_sums(definitions: Sequence[Definition], program: Collection[str]) -> list[Definition]:
+    """The definitions with sums that have a name for being repeated written out again.
+
+    `program` names the tensors of the program, whose gradients keep their names.
+    """
+    gradients = {f"d{name}" for name in program}
+    named: dict[Tensor, Definition] = {}
+    result: list[Definition] = []
+
+    def change(node: Expr) -> Expr | None:
+        made = named.get(node.tensor) if isinstance(node, Access) else None
+        if made is None or not isinstance(node, Access):
+            return None
+        return substitute(made.body, dict(zip(made.indices, node.slots, strict=True)))
+
+    for definition in definitions:
+        new = replace(definition, body=rewritten(definition.body, change))
+        if isinstance(new.body, Add | Sum) and new.tensor.name not in gradients:
+            named[new.tensor] = new
+        else:
+            result.append(new)
+    return result
+
+
 def _count(e: Expr, counts: Counter[Key]) -> None:
     """Every candidate in the expression once more; what stands in a repeated one is not looked at again."""
     if _is_candidate(e):
@@ -73,6 +104,7 @@ def _count(e: Expr, counts: Counter[Key]) -> None:
         counts[k] += 1
         if counts[k] > 1:
             return
+        counts.update({canonical(part) for part in _parts(e)})
     for child in children(e):
         _count(child, counts)
 
@@ -83,9 +115,21 @@ def _is_candidate(e: Expr) -> bool:
             worth = function not in ("floordiv", "mod", "where")
         case Bracket():
             worth = any(not tensor.is_integer for tensor in tensors(e))
+        case Add():
+            worth = len(accesses(e)) > 1
+        case Sum(_, Mul(factors)):
+            worth = len(free(e)) > 1 and sum(isinstance(f, Access) for f in factors) > 1
         case _:
             return False
     return worth and bool(free(e)) and bool(tensors(e)) and not _is_split(e)
+
+
+def _parts(e: Expr) -> list[Expr]:
+    """Neighbouring terms of a sum that may be repeated elsewhere, those with the most terms first."""
+    terms = e.terms if isinstance(e, Add) and len(e.terms) <= MOST_TERMS else ()
+    spans = [(size, start) for size in range(len(terms) - 1, 1, -1) for start in range(len(terms) - size + 1)]
+    found = [add(*terms[start : start + size]) for size, start in spans]
+    return [part for part in found if _is_candidate(part)]
 
 
 def _is_split(e: Expr) -> bool:
@@ -110,19 +154,37 @@ class Named:
         return self._known.setdefault(canonical(e), definition.tensor) is definition.tensor
 
     def read(self, e: Expr) -> Expr:
-        if not _is_candidate(e):
-            return rebuild(e, tuple(self.read(child) for child in children(e)))
+        if not _is_candidate(e) or canonical(e) not in self.repeated:
+            return self.inside(e)
         k = canonical(e)
         indices = reading_order(e)
-        inner = rebuild(e, tuple(self.read(child) for child in children(e)))
-        if k not in self.repeated:
-            return inner
         if k not in self._known:
-            self._known[k] = self._define(e, inner, indices)
+            self._known[k] = self._define(e, self.inside(e), indices)
         return Access(self._known[k], indices)
 
+    def inside(self, e: Expr) -> Expr:
+        """The expression with what stands in it read by name."""
+        for part in _parts(e):
+            if canonical(part) in self.repeated:
+                assert isinstance(e, Add) and isinstance(part, Add)
+                rest = add(*(term for term in e.terms if term not in part.terms))
+                return add(self.read(part), self.read(rest))
+        return rebuild(e, tuple(self.read(child) for child in children(e)))
+
     def _define(self, e: Expr, body: Expr, indices: tuple[Index, ...]) -> Tensor:
-        stem = STEMS.get(e.function, e.function[0]) if isinstance(e, Call) else "mask"
-        tensor = Tensor(self.names.new(stem), tuple(index.extent for index in indices))
+        shape = tuple(index.extent for index in indices)
+        facts = frozenset(("symmetric",)) if isinstance(e, Add) and mirrors(indices, body) else frozenset()
+        tensor = Tensor(self.names.new(_stem(e)), shape, None, facts)
         self.made.append(Definition(tensor, indices, body))
         return tensor
+
+
+def _stem(e: Expr) -> str:
+    match e:
+        case Call(function, _):
+            return STEMS.get(function, function[0])
+        case Bracket():
+            return "mask"
+        case Add():
+            return "h"
+    return "G"

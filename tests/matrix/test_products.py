@@ -24,6 +24,7 @@ PRODUCTS = [
     ("B.T @ A.T", "B.T @ A.T"),
     ("2 * sum(diag(A))", "2 * trace(A)"),
     ("sum(diag(A), axis=0)", "sum(diag(A), axis=0)"),
+    ("trace(outer(b, c))", "b @ c"),
     ("D.T + D", "D + D.T"),
     ("D.T + C", "D.T + C"),
     ("C.T @ B @ A.T", "C.T @ B @ A.T"),

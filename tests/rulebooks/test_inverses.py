@@ -46,7 +46,7 @@ FORMULAS = [
         "L = cholesky(S)",
         {"S": "spd"},
         "S",
-        "Inv = inv(L); dS = Inv.T @ (tril(L.T @ dL) + triu(dL.T @ L, 1)) @ Inv / 2",
+        "G = dL.T @ L; dS = 0.5 * solve(L.T, solve(L.T, tril(G.T) + triu(G, 1)).T)",
     ),
     ("L = cholesky(S)\nf = 2 * sum(log(diag(L)))", {"S": "spd"}, "S", "dS = inv(S)"),
     ("f = logdet(cholesky(X.T @ X))", {}, "X", "dX = X @ inv(X.T @ X)"),

@@ -156,7 +156,7 @@ def _lines(
         made += statements(definition, derived.lines.get(definition.tensor.name), spelling)
     own = {d.tensor.name for d in derived.program.definitions if d.source}
     taken = {*derived.program.by_name, *derived.program.sizes, *(d.tensor.name for d in derived.backward)}
-    return shared(inline(made, {*kept, *own}), taken)
+    return shared(inline(made, {*kept, *own}, derived.program.by_name), taken)
 
 
 # ---- gradients that come in through what was saved -------------------------------------------------

@@ -10,6 +10,7 @@ from pullback.expression import Definition
 from pullback.matrix import matrix_line
 from pullback.naming import Names
 from pullback.rewriting import MatrixLine, Step
+from pullback.sharing import without_named_sums
 from pullback.stabilising import stable_definitions
 
 
@@ -20,10 +21,12 @@ def for_running(derived: Derived) -> tuple[Derived, tuple[Step, ...]]:
     that runs holds an equal form that keeps its digits.
     """
     names = Names(derived.program)
-    names.taken |= {definition.tensor.name for definition in derived.backward}
+    # The laws see through functions that have a name, not through sums that only have one for being repeated.
+    written = without_named_sums(derived.backward, derived.program.by_name)
+    names.taken |= {definition.tensor.name for definition in written}
     forward = stable_definitions(derived.program.definitions, (), names, deep=True)
     given = forward.definitions
-    backward = stable_definitions(derived.backward, given, names, deep=True, gradients=True)
+    backward = stable_definitions(written, given, names, deep=True, gradients=True)
     steps = (*forward.steps, *backward.steps)
     if not steps:
         return derived, ()

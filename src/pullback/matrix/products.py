@@ -23,9 +23,11 @@ class _Neat(ast.NodeTransformer):
         self.arrays = arrays
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """sum(diag(A)) = trace(A)"""
+        """sum(diag(A)) = trace(A) and trace(outer(a, b)) = a @ b"""
         self.generic_visit(node)
         match node:
+            case ast.Call(ast.Name("trace"), [ast.Call(ast.Name("outer"), [first, second])], []):
+                return binary(first, "@", second)
             case ast.Call(ast.Name("sum"), [ast.Call(ast.Name("diag"), [matrix])], []):
                 return function("trace", matrix)
         return node

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
+from pullback.affine import difference, expression, polynomial, same
 from pullback.expression import (
     NEGATED,
     ONE,
+    Access,
     Add,
     Bracket,
     Call,
+    Element,
     Expr,
+    Index,
     Mul,
     Num,
+    Sum,
     add,
     call,
+    children,
+    free,
+    fresh,
     mul,
     neg,
     num,
     over,
+    rebuild,
     replace,
+    substitute,
     tensors,
     walk,
 )
-from pullback.rulebooks.algebra import key
+from pullback.rulebooks.algebra import canonical, key
+
+MANY = 3  # terms that make a sum over an index worth its while
 
 
 def either(e: Expr) -> Expr:
@@ -44,6 +58,72 @@ def _either(e: Expr) -> Expr | None:
             )
             return call("where", condition, chosen, other)
     return None
+
+
+def gathered(e: Expr) -> Expr:
+    """Σ_k f(k) + Σ_k g(k) = Σ_k (f(k) + g(k)), where f + g stands elsewhere too"""
+    known = {canonical(node) for node in walk(e) if isinstance(node, Add)}
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Add):
+            return None
+        for first, second in combinations(node.terms, 2):
+            match first, second:
+                case Sum((k,), f), Sum((j,), g) if same(k.extent, j.extent):
+                    both = add(f, substitute(g, {j: k}))
+                    if canonical(both) in known:
+                        rest = (term for term in node.terms if term not in (first, second))
+                        return add(*rest, Sum((k,), both))
+        return None
+
+    return replace(e, change) if known else e
+
+
+def summed(e: Expr) -> Expr:
+    """f(0) + f(1) + … + f(C - 1) = Σ_c f(c), where the terms differ in places that are evenly spaced"""
+    return replace(e, _summed)
+
+
+def _summed(e: Expr) -> Expr | None:
+    if not isinstance(e, Add) or len(e.terms) < MANY:
+        return None
+    c = fresh(Index("c", num(len(e.terms))), {index.name for node in walk(e) for index in free(node)})
+    template = _between(e.terms[0], e.terms[1], c)
+    if template is None or c not in free(template):
+        return None
+    values = (substitute(template, {c: num(k)}) for k in range(len(e.terms)))
+    if any(key(_plain(value)) != key(_plain(term)) for value, term in zip(values, e.terms, strict=True)):
+        return None
+    return Sum((c,), template)
+
+
+def _between(first: Expr, second: Expr, c: Index) -> Expr | None:
+    """f(c), where the expressions are f(0) and f(1); None where they differ in more than places."""
+    if first is second:
+        return first
+    match first, second:
+        case Access(tensor, slots), Access(other, places) if tensor is other:
+            step = [expression(difference(b, a)) for a, b in zip(slots, places, strict=True)]
+            return Access(tensor, tuple(add(a, mul(c, d)) for a, d in zip(slots, step, strict=True)))
+    below, other_below = children(first), children(second)
+    if type(first) is not type(second) or not below or len(below) != len(other_below):
+        return None
+    if isinstance(first, Sum | Element) or rebuild(first, other_below) is not second:
+        return None
+    parts = [_between(a, b, c) for a, b in zip(below, other_below, strict=True)]
+    found = tuple(part for part in parts if part is not None)
+    return rebuild(first, found) if len(found) == len(parts) else None
+
+
+def _plain(e: Expr) -> Expr:
+    """The expression with each slot in its shortest form."""
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Access):
+            return Access(node.tensor, tuple(expression(polynomial(slot)) for slot in node.slots))
+        return None
+
+    return replace(e, change)
 
 
 def completed(e: Expr) -> Expr:

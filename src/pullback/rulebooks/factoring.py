@@ -142,7 +142,7 @@ def _weight(base: Expr) -> int:
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
-    """Σ_k f g + Σ_k f h = Σ_k f (g + h), for sums under the same outer factors."""
+    """a Σ_k f g + b Σ_k f h = Σ_k f (a g + b h), for scalars a and b under the same outer factors."""
     result = list(parts)
     changed = True
     while changed:
@@ -167,8 +167,12 @@ def _merge(a: Part, b: Part) -> Part | None:
         return None
     rest_a = {base: n for base, n in a.powers.items() if base is not sums_a[0]}
     rest_b = {base: n for base, n in b.powers.items() if base is not sums_b[0]}
-    if rest_a != rest_b or a.powers[sums_a[0]] != 1 or b.powers[sums_b[0]] != 1:
+    if a.powers[sums_a[0]] != 1 or b.powers[sums_b[0]] != 1:
         return None
+    only = [_without(one, other) for one, other in ((rest_a, rest_b), (rest_b, rest_a))]
+    if any(free(base) for base in (*only[0], *only[1])):
+        return None
+    rest = _without(rest_a, only[0])
     left, right = sums_a[0], sums_b[0]
     assert isinstance(left, Sum) and isinstance(right, Sum)
     best = _best_overlap(left, right)
@@ -176,13 +180,18 @@ def _merge(a: Part, b: Part) -> Part | None:
         return None
     shared, only_a, only_b = best
     if not only_a and not only_b:  # the same sum, seen only now
-        return Part(a.coefficient + b.coefficient, a.powers)
+        return Part(a.coefficient + b.coefficient, a.powers) if not any(only) else None
     ratio = b.coefficient / a.coefficient
+    scales = [product(number, scalars) for number, scalars in zip((Fraction(1), ratio), only, strict=True)]
     outside = {index for factor in shared for index in free(factor)}
     own = [index for index in left.indices if index not in outside]  # which the shared factors do not read
-    inner = add(_summed(own, only_a), mul(Num(ratio), _summed(own, only_b)))
+    inner = add(mul(scales[0], _summed(own, only_a)), mul(scales[1], _summed(own, only_b)))
     kept = [index for index in left.indices if index in outside]
-    return Part(a.coefficient, {**rest_a, total(kept, mul(*shared, inner)): Fraction(1)})
+    return Part(a.coefficient, {**rest, total(kept, mul(*shared, inner)): Fraction(1)})
+
+
+def _without(powers: Powers, others: Powers) -> Powers:
+    return {base: n for base, n in powers.items() if others.get(base) != n}
 
 
 def _summed(indices: Sequence[Index], factors: Sequence[Expr]) -> Expr:

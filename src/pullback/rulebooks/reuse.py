@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from pullback.expression import (
+    ONE,
+    ZERO,
     Access,
     Definition,
     Expr,
@@ -48,10 +50,14 @@ def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
             continue
         if len(terms) != 1:
             continue
-        access = Access(definition.tensor, definition.indices)
+        read = free(definition.body)
+        # An index of an axis that is kept with size 1 has one value, and the product does not show it.
+        slots = [ZERO if i.extent is ONE and i not in read else i for i in definition.indices]
+        indices = tuple(i for i in slots if isinstance(i, Index))
+        access = Access(definition.tensor, tuple(slots))
         scale = {base: n for base, n in terms[0].powers.items() if _is_scale(base)}
         powers = {base: n for base, n in terms[0].powers.items() if base not in scale}
-        pattern = Pattern(access, definition.indices, replace(terms[0], powers=powers), scale)
+        pattern = Pattern(access, indices, replace(terms[0], powers=powers), scale)
         if _worth(pattern):
             found.append(pattern)
     return sorted(found, key=lambda pattern: -len(pattern.term.powers))

@@ -1,0 +1,157 @@
+"""Lines written into the lines that use them, and systems solved instead of inverses formed."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pullback.cost import TYPICAL, tokens
+from pullback.expression import (
+    Access,
+    Definition,
+    Element,
+    Expr,
+    accesses,
+    is_symmetric,
+    replace,
+    sizes_in,
+    substitute,
+    tensors,
+)
+from pullback.matrix import matrix_line
+from pullback.matrix.peephole import polished
+from pullback.sizes import evaluate_size
+from pullback.solving import solved
+
+LONGEST = 72  # characters of a line that others were written into
+SHORT = 16  # characters of a line that is written into any other
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One line of a gradient program. `text` is the right side; `target` the left side as written."""
+
+    name: str
+    target: str
+    text: str
+    is_matrix: bool
+    definition: Definition  # what the line means; for a line others were written into, what it defines
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.text}"
+
+
+def inline(
+    lines: Sequence[Statement], kept: Collection[str], forward: Collection[str]
+) -> tuple[Statement, ...]:
+    """Each matrix line that exactly one later matrix line uses once is written into it, while short.
+
+    Inverses are formed only where that costs less than solving; those in `forward` the program itself forms.
+    """
+    lines = without_inverses(with_reductions(lines, kept), {*kept, *forward})
+    trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
+    uses = _count_uses(lines, trees)
+    read = (tensor for line in lines for tensor in (*tensors(line.definition.body), line.definition.tensor))
+    arrays = {tensor.name: tensor.rank for tensor in read if tensor.rank}
+    result = {line.name: line for line in lines}
+    order = [line.name for line in lines]
+    for name in order:
+        if name in kept or name not in trees or len(uses.get(name, ())) != 1:
+            continue
+        (user,) = uses[name]
+        if user not in trees:
+            continue
+        new = _Replace(name, trees[name]).visit(_copy(trees[user]))
+        text = _written(polished(new, arrays))
+        alone = result[user].text == name
+        if len(user) + 3 + len(text) > LONGEST and len(result[name].text) > SHORT and not alone:
+            continue
+        trees[user] = ast.parse(text, mode="eval").body
+        old = result[user]
+        result[user] = Statement(old.name, old.target, text, True, old.definition)
+        for used, users in uses.items():
+            uses[used] = [user if u == name else u for u in users]
+        del result[name]
+    return tuple(result[name] for name in order if name in result)
+
+
+def with_reductions(lines: Sequence[Statement], kept: Collection[str]) -> list[Statement]:
+    """The lines, each reduction that is read once worked out where it is read: there it may keep its axis."""
+    result = {line.name: line for line in lines}
+    for line in lines:
+        match line.definition.body:
+            case Element(_, ()) if line.is_matrix and line.name not in kept:
+                readers = [r for r in result.values() if line.definition.tensor in tensors(r.definition.body)]
+                reads = [
+                    a for r in readers for a in accesses(r.definition.body) if a.tensor.name == line.name
+                ]
+                new = _read_inside(line.definition, readers[0]) if len(reads) == 1 else None
+                apart = tokens(line.text) - 1 + tokens(readers[0].text) if new is not None else 0
+                if new is not None and tokens(new.text) < apart:
+                    result[new.name] = new
+                    del result[line.name]
+    return list(result.values())
+
+
+def _read_inside(made: Definition, reader: Statement) -> Statement | None:
+    """The reader with the value of a definition written into its equation; None where that has no matrix form."""
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Access) and node.tensor is made.tensor:
+            return substitute(made.body, dict(zip(made.indices, node.slots, strict=True)))
+        return None
+
+    whole = dataclasses.replace(reader.definition, body=replace(reader.definition.body, change))
+    line = matrix_line(whole) if reader.is_matrix else None
+    return None if line is None else Statement(reader.name, reader.target, line.text, True, whole)
+
+
+def without_inverses(lines: Sequence[Statement], kept: Collection[str]) -> list[Statement]:
+    """The lines with systems solved where that saves an inverse that nothing else reads."""
+    named = {t.name for line in lines if not line.is_matrix for t in tensors(line.definition.body)}
+    trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
+    if not any(line.text.startswith("inv(") for line in lines):
+        return list(lines)
+    every = {t for line in lines for t in (*tensors(line.definition.body), line.definition.tensor)}
+    sizes = {name: TYPICAL for tensor in every for e in tensor.shape for name in sizes_in(e)}
+    shapes = {t.name: tuple(evaluate_size(e, sizes) for e in t.shape) for t in every}
+    mirrored = {line.name for line in lines if is_symmetric(line.definition.tensor)}
+    new = solved(trees, {*kept, *named}, shapes, sizes, mirrored)
+    made = []
+    for line in lines:
+        if line.name in new or not line.is_matrix:
+            text = line.text if new.get(line.name) is trees.get(line.name) else _written(new[line.name])
+            made.append(dataclasses.replace(line, text=text))
+    return made
+
+
+def _written(node: ast.expr) -> str:
+    return ast.unparse(ast.fix_missing_locations(node)).replace("'", '"')
+
+
+def _copy(node: ast.expr) -> ast.expr:
+    return ast.parse(ast.unparse(node), mode="eval").body
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, name: str, value: ast.expr) -> None:
+        self.name, self.value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.value if node.id == self.name else node
+
+
+def _count_uses(lines: Sequence[Statement], trees: Mapping[str, ast.expr]) -> dict[str, list[str]]:
+    """For each name the lines that use it, once for each use."""
+    uses: dict[str, list[str]] = {}
+    for line in lines:
+        if line.name in trees:
+            for node in ast.walk(trees[line.name]):
+                if isinstance(node, ast.Name):
+                    uses.setdefault(node.id, []).append(line.name)
+        else:
+            for tensor in tensors(line.definition.body):
+                uses.setdefault(tensor.name, []).extend([line.name] * 2)
+    return uses
