@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from pullback.tracing.passes import CodeProblem, Pass
+from pullback.verify.code_compare import upstreams
 from pullback.verify.points import LETTERS, Template, draw
 from pullback.verify.values import MATRICES
 
@@ -90,7 +91,8 @@ class _Trial:
             return False
         own = _free(self.made)
         made = _renamed(self.made, places, own, middle)
-        return all(self._call(made, {self.symbol: middle, own: n}) for n in (small, large))
+        pairs = [{self.symbol: middle, own: n} for n in (small, large)]
+        return all(self._call(made, sizes) for sizes in pairs) and all(self._back(made, s) for s in pairs)
 
     def _call(self, made: Template, changed: dict[str, int]) -> bool:
         self.count += 1
@@ -103,6 +105,17 @@ class _Trial:
         except CodeProblem:
             return False
         return True
+
+    def _back(self, made: Template, changed: dict[str, int]) -> bool:
+        """Whether the backward runs there and its gradients fit: code that is made for equal sizes may say so there."""
+        rng = np.random.default_rng(0)
+        args = draw(made, {**made.sizes, **changed}, "generic", rng)
+        try:
+            run = self.code.run(args, lambda shapes: upstreams(shapes, rng), light=True)
+        except CodeProblem:
+            return False
+        given = zip(self.code.wrt, run.grads, strict=False)
+        return all(g is None or np.shape(g) == np.shape(args[p]) for p, g in given)
 
 
 def _pairs(made: Template) -> list[tuple[Place, Place]]:
