@@ -21,7 +21,7 @@ from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_layer import held_parameters, layer_pair
 from pullback.tracing.numpy_nested import Nested, holds_arrays, nested_pair
 from pullback.tracing.numpy_pair import NumpyPair
-from pullback.tracing.passes import Pass
+from pullback.tracing.passes import Pass, is_real
 from pullback.tracing.torch_context import one_thread
 from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
@@ -196,7 +196,7 @@ def _jax_function(
         raise DomainProblem("this custom_vjp function has no rules yet", hint="f.defvjp(fwd, bwd)")
     arguments, names, given = flattened(*named_arguments(function.fun, inputs))
     args = [plain_argument(np.asarray(x) if isinstance(x, jax.Array | np.ndarray) else x) for x in given]
-    dtypes = {p: x.dtype for p, x in enumerate(map(_plain, given)) if x.dtype.kind == "f"}
+    dtypes = {p: np.dtype(x.dtype) for p, x in enumerate(map(_plain, given)) if is_real(x.dtype)}
     made = JaxFunction(getattr(function, "__name__", "f"), names, (), [], function, arguments)
     handed_on = {p for k in made.fixed for p in arguments.positions(k)}
     fixed = [None if p in handed_on else x for p, x in enumerate(args)]
@@ -253,7 +253,7 @@ def plain_argument(x: Any) -> Any:
     """Float arrays as float64, NumPy scalars as arrays."""
     if isinstance(x, np.generic):
         x = np.asarray(x)
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+    if isinstance(x, np.ndarray) and is_real(x.dtype):
         return x.astype(np.float64)
     return x
 

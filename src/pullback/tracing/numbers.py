@@ -73,7 +73,7 @@ class World:
     def compare(self, relation: str, a: Number, b: Number) -> bool:
         """The order of two numbers; ties, and constants on one side, are remembered."""
         self.has_kinks = True
-        if np.any(self.domain.compare("==", a.value, b.value)):
+        if (_moves(a) or _moves(b)) and np.any(self.domain.compare("==", a.value, b.value)):
             self.ties.add("compare")
         found = self.domain.compare(relation, a.value, b.value)
         if found.size > 1 and bool(found.any()) != bool(found.all()):
@@ -111,6 +111,12 @@ def is_infinite(x: Any) -> bool:
 
 
 _ACCEPTED: Final = (bool, int, float, Fraction, np.bool_, np.integer, np.floating)
+
+
+def _moves(x: Number) -> bool:
+    """Whether a value depends on the inputs here; one that was clamped to a constant does not."""
+    tangent = getattr(x.value, "tangent", None)
+    return tangent is not None and bool(np.any(tangent != 0))
 
 
 class Number:

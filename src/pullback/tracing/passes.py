@@ -151,5 +151,10 @@ def changed(before: Any, after: Any) -> bool:
     return False
 
 
+def is_real(dtype: Any) -> bool:
+    """Whether a type is one of floats; those that NumPy does not know itself (bfloat16) among them."""
+    return bool(dtype.kind == "f" or dtype.name.startswith(("bfloat", "float")))
+
+
 def is_float_array(x: Any) -> bool:
     return isinstance(x, Numbers) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")

@@ -18,7 +18,8 @@ from pullback.tracing.numbers import Undecided, Untraceable
 from pullback.tracing.passes import CodeProblem, Pass
 from pullback.verify.axes import separated
 from pullback.verify.code_blackbox import probe_everywhere
-from pullback.verify.code_compare import DIGITS, ROUNDING, Entrywise, field_trial
+from pullback.verify.code_compare import DIGITS, ROUNDING, WEIGHT, Entrywise, field_trial
+from pullback.verify.code_intent import unsettled
 from pullback.verify.code_parity import halved, leave_odd_out
 from pullback.verify.code_state import DOMAIN_ERRORS, Check, distance, towards
 from pullback.verify.code_structure import own_types, structure
@@ -30,6 +31,10 @@ from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, othe
 TRIALS: Final = 64  # at once, in the field
 PATIENCE: Final = 2  # sizes that cannot be traced before the code is given up
 OTHERS: Final = 2  # sizes at which other numbers are given as arguments
+ITERATED: Final = (
+    "numerical: the two agree at the example, and the less the farther from it, as for an iteration that has not "
+    "converged there; what it converges to is compared where it does"
+)
 RETRIES: Final = 24  # one by one, where the code compares numbers
 MOST_DEGREE: Final = 2**16  # of the rational functions that a layer computes; the error bound rests on it
 
@@ -77,7 +82,7 @@ def _numbers(check: Check) -> None:
         raise Untraceable("the smallest sizes at which the forward runs are too large to be traced")
     plan = [(s, "generic") for s in sizes] + [(s, kind) for s in sizes[:2] for kind in KINDS[1:]]
     even = set(check.even)
-    for found, at, kind in _looked_at(check, plan):
+    for found, at, kind, args in _looked_at(check, plan):
         if any(at[name] % 2 for name in check.even):
             continue
         check.found.has_kinks |= found.has_kinks
@@ -87,6 +92,8 @@ def _numbers(check: Check) -> None:
         for index, position in enumerate(check.code.wrt):
             if position not in check.found.wrong:
                 _weigh(check, index, found, at)
+                if position in check.found.wrong:
+                    check.found.differs[position] = [(at, args)]
     if check.even - even:
         _numbers(check)  # at even sizes instead
         return
@@ -99,7 +106,11 @@ def _shown(check: Check) -> None:
     for index, position in enumerate(check.code.wrt):
         verdict = check.found.wrong.get(position)
         if verdict is not None and verdict.kind == "formula" and verdict.witness is None:
-            show(check, index, position)
+            if unsettled(check, index):
+                del check.found.wrong[position]
+                check.found.iterated.add(position)
+            else:
+                show(check, index, position)
 
 
 def _at_other_numbers(check: Check) -> None:
@@ -115,7 +126,7 @@ def _at_other_numbers(check: Check) -> None:
         for sizes in [s for s in check.sizes if small(made, s)][:OTHERS]:
             found = towards(check, draw(other, sizes, "generic", rng), 9)
             for index, position in enumerate(check.code.wrt):
-                if found is not None and position not in check.found.wrong:
+                if found is not None and position in check.open:
                     _weigh(check, index, found, sizes)
         _shown(check)
     except Untraceable:
@@ -137,23 +148,24 @@ def _agreeing(names: Sequence[str], made: Sequence[Any], other: Sequence[Any]) -
 
 def _looked_at(
     check: Check, plan: Sequence[tuple[dict[str, int], str]]
-) -> list[tuple[Entrywise, dict[str, int], str]]:
+) -> list[tuple[Entrywise, dict[str, int], str, Args]]:
     """The points of the plan that have a value. Sizes that cannot be traced are left out, if others can be."""
     rng = np.random.default_rng(3)
     refused: Untraceable | None = None
-    seen: list[tuple[Entrywise, dict[str, int], str]] = []
+    seen: list[tuple[Entrywise, dict[str, int], str, Args]] = []
     for at, kind in plan:
         if seen and check.late:
             break
+        args = draw(check.made, at, kind, rng)
         try:
-            found = towards(check, draw(check.made, at, kind, rng), len(plan))
+            found = towards(check, args, len(plan))
         except Untraceable as problem:
             refused = refused or problem
             if not seen and plan.index((at, kind)) >= PATIENCE:
                 raise
             continue
         if found is not None:
-            seen.append((found, at, kind))
+            seen.append((found, at, kind, args))
     if refused is not None and not seen:
         raise refused
     return seen
@@ -169,7 +181,7 @@ def _weigh(check: Check, index: int, found: Entrywise, at: dict[str, int]) -> No
             said = f"None: d{name} is returned as None, and the output depends on {name}"
             check.verdict(position, "none", said, None)
         return
-    gap, where = distance(claimed, true)
+    gap, where = distance(claimed, true, WEIGHT)
     if where is None:
         return
     odd = halved(check, index, at) if gap > ROUNDING else None
@@ -220,6 +232,10 @@ def _concluded(check: Check, position: int) -> CodeVerdict:
         return replace(found.wrong[position], notes=notes)
     name = check.name(position)
     checked = f"compared at {len(check.sizes)} choices of sizes"
+    if position in found.iterated:
+        return CodeVerdict(
+            name, "", True, "numerical", 1.0, ITERATED, notes=notes, checked="compared at the example"
+        )
     if found.untraceable:
         if not found.agreed.get(position):
             return CodeVerdict(name, "", None, "unknown", 1.0, found.untraceable, notes=notes)

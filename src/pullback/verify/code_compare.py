@@ -20,6 +20,7 @@ from pullback.tracing.passes import Pass, is_float_array
 from pullback.verify.values import FIXED, MATRICES
 
 DIGITS: Final = 1e-25  # relative: equal to as many digits as the domain keeps
+WEIGHT: Final = 10**6  # the largest entry of a random direction
 ROUNDING: Final = 1e-10  # relative: the size that constants rounded to floats explain
 
 
@@ -95,7 +96,7 @@ def _random_directions(sizes: Sequence[int], rng: np.random.Generator, largest: 
 def along_directions(code: Pass, args: Sequence[Any], seed: int) -> Entrywise:
     """⟨v, gradient⟩ and ⟨upstream, J v⟩ for one random direction v of each input, to 50 digits: arrays of one entry."""
     sizes = [int(np.size(args[p])) for p in code.wrt]
-    directions = _random_directions(sizes, np.random.default_rng(seed), 10**6)
+    directions = _random_directions(sizes, np.random.default_rng(seed), WEIGHT)
     return _compared(code, args, seed, directions, HighPrecision())
 
 

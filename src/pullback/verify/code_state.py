@@ -17,8 +17,12 @@ from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, Template
 from pullback.verify.witness import Witness
 
+ONCE: Final = ("with ", "at ties and kinks another convention")
 MOST_SECONDS: Final = 60.0
 NOISE: Final = 1e-36  # absolute: what is left of terms that cancel to nothing
+VANISHING: Final = (
+    1e-10  # a derivative below this is none to a backward that gives exactly 0: what an iteration forgets
+)
 DOMAIN_ERRORS: Final = (Unrepresentable, ZeroDivisionError, OverflowError, FloatingPointError)
 
 
@@ -31,6 +35,8 @@ class Findings:
     agreed: dict[int, int] = field(default_factory=dict)  # points where the gradients are equal
     field_points: dict[int, int] = field(default_factory=dict)
     field_differs: set[int] = field(default_factory=set)
+    iterated: set[int] = field(default_factory=set)  # right where the forward has converged
+    differs: dict[int, list[tuple[Sizes, Args]]] = field(default_factory=dict)  # where a formula differs
     rounding: set[int] = field(default_factory=set)
     missing: set[int] = field(default_factory=set)  # gradients that are None
     thresholds: set[float] = field(default_factory=set)
@@ -38,9 +44,10 @@ class Findings:
     has_kinks: bool = False
 
     def note(self, position: int, text: str) -> None:
-        """Once each; of sizes that were left out, the first alone."""
+        """Once each; of sizes that were left out, and of conventions at ties, the first alone."""
         found = self.notes.setdefault(position, [])
-        if text not in found and not (text.startswith("with ") and any(n.startswith("with ") for n in found)):
+        once = next((start for start in ONCE if text.startswith(start)), None)
+        if text not in found and not (once and any(n.startswith(once) for n in found)):
             found.append(text)
 
 
@@ -75,7 +82,7 @@ class Check:
 
     @property
     def open(self) -> list[int]:
-        return [p for p in self.code.wrt if p not in self.found.wrong]
+        return [p for p in self.code.wrt if p not in self.found.wrong and p not in self.found.iterated]
 
 
 def at_point(check: Check, args: Args, upstream: Any, domain: Domain[Any] | None = None) -> Entrywise | None:
@@ -94,14 +101,19 @@ def towards(check: Check, args: Args, seed: int) -> Entrywise | None:
         return None
 
 
-def distance(claimed: Any, true: Any) -> tuple[float, tuple[int, ...] | None]:
-    """The largest difference, relative to the largest entry, and where; no place where nothing has a value."""
+def distance(claimed: Any, true: Any, weight: float = 1.0) -> tuple[float, tuple[int, ...] | None]:
+    """The largest difference, relative to the largest entry, and where; no place where nothing has a value.
+
+    weight: of the directions along which entries were summed.
+    """
     if claimed.shape != true.shape:
         return 0.0, None
     known = [at for at in np.ndindex(*true.shape) if true[at] == true[at]]
     scale = max(
         (max(abs(true[at]), abs(claimed[at])) for at in known if claimed[at] == claimed[at]), default=0
     )
+    if 0 < scale <= VANISHING * weight and all(c == 0 for c in claimed.flat):
+        return 0.0, known[0]
     worst, place = 0.0, None
     for at in known:
         if claimed[at] != claimed[at]:

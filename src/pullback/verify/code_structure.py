@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pullback.tracing.passes import CodeProblem, Fault, is_float_array
+from pullback.tracing.passes import CodeProblem, Fault, is_float_array, is_real
 from pullback.verify.code_compare import upstreams
 from pullback.verify.code_state import Check, pasted, shape_witness
 from pullback.verify.points import Args, Sizes
@@ -60,7 +60,7 @@ def _fits(check: Check, position: int, gradient: Any, value: Any, sizes: Sizes, 
         check.found.missing.add(position)
         return
     given = np.asarray(gradient)
-    if given.dtype.kind not in "f":
+    if not is_real(given.dtype):
         said = f"dtype: d{check.name(position)} is {given.dtype}, the input {value.dtype}"
         check.verdict(position, "dtype", said, None, pasted(check, args, None))
     elif given.shape != value.shape and _by_accident(check, given, value, sizes):
@@ -88,7 +88,7 @@ def own_types(check: Check) -> None:
         x.astype(check.dtypes[p]) if is_float_array(x) and check.dtypes.get(p) is not None else x
         for p, x in enumerate(check.made.args)
     ]
-    if any(is_float_array(x) and x.dtype != np.float64 for x in args):
+    if any(isinstance(x, np.ndarray) and is_real(x.dtype) and x.dtype != np.float64 for x in args):
         structure(check, args, check.made.sizes)
 
 

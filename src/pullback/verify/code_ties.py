@@ -106,7 +106,7 @@ def _at_tie(check: Check, sizes: Sizes, args: Args) -> None:
     if found is None:
         return
     for index, position in enumerate(check.code.wrt):
-        if position in check.found.wrong or found.claimed[index] is None:
+        if position not in check.open or found.claimed[index] is None:
             continue
         claimed, true = found.claimed[index], found.true[index]
         if any(t == t and c != c for c, t in zip(claimed.flat, true.flat, strict=True)):

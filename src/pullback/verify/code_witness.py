@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from pullback.tracing.numbers import Untraceable
 from pullback.tracing.passes import CodeProblem, FloatRun
 from pullback.verify.code_compare import ROUNDING, upstreams
+from pullback.verify.code_intent import on_purpose
 from pullback.verify.code_mend import mended
 from pullback.verify.code_state import Check, at_point, distance, pasted
 from pullback.verify.code_verdict import CodeVerdict
@@ -22,7 +24,7 @@ def show(check: Check, index: int, position: int) -> None:
     """Replace the verdict by one with a witness that the code itself confirms; without one, withdraw it."""
     verdict = check.found.wrong[position]
     fallback: CodeVerdict | None = None
-    for sizes, args in _small_points(check):
+    for sizes, args in chain(_small_points(check), check.found.differs.get(position, ())):
         found = at_point(check, args, 7)
         if found is None or found.claimed[index] is None:
             continue
@@ -39,8 +41,11 @@ def show(check: Check, index: int, position: int) -> None:
         del check.found.wrong[position]
         raise Untraceable("a difference of the traced code was not confirmed by the code itself")
     right_at = _only_at(check, index, sizes)
+    meant = on_purpose(check, index)
     check.found.wrong[position] = replace(
-        fallback, reason=fallback.reason + right_at, mend=mended(check, index)
+        fallback,
+        reason=f"{fallback.reason}{right_at}{meant}",
+        mend=None if meant else mended(check, index),
     )
 
 

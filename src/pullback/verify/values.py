@@ -205,7 +205,8 @@ def integers(
     if kind_of == "boundaries" and shape[0] > 1:
         inner = np.sort(rng.integers(0, total + 1, size=shape[0] - 2))
         return np.array([0, *inner, total], dtype=example.dtype)
-    low = 1 if example.size and example.min() >= 1 else 0
+    flag = example.ndim == 0 and example == 1  # it may choose a branch
+    low = 1 if example.size and example.min() >= 1 and not flag else 0
     top = max(low + 1, min(int(example.max(initial=0)) + 1, bound + low))
     found = np.asarray(rng.integers(low, top, size=shape))
     unseen = np.unique(example[example < 0])
