@@ -204,6 +204,54 @@ def test_primes_and_second_derivatives(text: str, verdicts: list[bool]) -> None:
     assert judged(proofread(block(text))) == verdicts
 
 
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        # Definitions in any order, names for parts, functions by a name.
+        ("    X: [N, D]\n    W: [D, M]\n    h = relu(Z)\n    Z = X W\n\n    dW = X^T (dh ∘ (Z > 0))", [True]),
+        ("    x: [N]\n    W: [M, N]\n    y = 3 relu(W x)\n    a = relu(W x)\n\n    da = 3 dy", [True]),
+        (
+            "    x: [N]\n    y = φ(x), where φ = tanh\n\n    dx = dy ∘ (1 - y²)\n    dx = dy ∘ φ'(x)",
+            [True, True],
+        ),
+        ("    x: [N]\n    y = x σ(x)\n\n    dx = dy ∘ (σ(x) + y ∘ (1 - σ(x)))", [True]),
+        (
+            "    X: [N, D]\n    μ_j = 1/N Σ_i x_ij\n    Y_ij = x_ij - μ_j\n\n    dX_ij = dY_ij - 1/N Σ_k dY_kj",
+            [True],
+        ),
+        (
+            "    x: [N]\n    σ² = 1/N Σ_i x_i²\n    y_i = x_i / σ\n\n    ∂L/∂σ² = -1/(2 σ³) Σ_i dy_i x_i",
+            [True],
+        ),
+        ("    x: [P+K-1]\n    w: [K]\n    y[p] = Σ_k x[p+k] w[k]\n\n    dw[k] = Σ_p dy[p] x[p+k]", [True]),
+        # What the text states holds for its lines.
+        (
+            "z, y in R^K, where y is one-hot.\n\n    L = -Σ_i y_i log softmax(z)_i\n    dz = softmax(z) - y",
+            [True],
+        ),
+        (
+            "    z: [K]\n    y: [K]\n    L = -Σ_i y_i log softmax(z)_i\n    dz = softmax(z) - y   since Σ_i y_i = 1",
+            [False],
+        ),
+        ("    A: [N, N]\n    x: [N]\n    f = x^T A x\n    ∇_x f = 2 A x\n\nHere A is symmetric.", [True]),
+        (
+            "    u: [D]\n    V: [N, D]\n    s_i = u^T v_i\n    L = -s_1 + log Σ_i exp(s_i)\n\n"
+            "    ∂L/∂s_i = softmax(s)_i - [i = 1]",
+            [True],
+        ),
+        (
+            "    X: [N, M]\n    B: [M, K]\n    Y: [N, K]\n    R = Y - X B\n    J = ||R||²\n\n"
+            "    dJ = 2 tr(R^T dR) = -2 tr(R^T X dB)",
+            [True, True],
+        ),
+        # In prose, gradients of one letter and products of two are mathematics.
+        ("Let y = W x with W ∈ R^{M×N}, x ∈ R^N. Then dW = dy x^T and dx = W^T dy hold.", [True, True]),
+    ],
+)
+def test_what_people_leave_to_the_reader(text: str, verdicts: list[bool]) -> None:
+    assert judged(proofread(text)) == verdicts
+
+
 LATEX = r"""Let $Y = XW$ with $X \in \mathbb{R}^{N \times D}$, $W \in \mathbb{R}^{D \times M}$.
 Let $h = \mathrm{ReLU}(Y)$.
 """

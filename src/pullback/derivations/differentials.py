@@ -79,8 +79,18 @@ def _direction(tensor: Tensor) -> Tensor:
     return Tensor(f"d{tensor.name}", tensor.shape, None, facts)
 
 
-def moved_by(program: Program, loss: str, first: str, rest: Sequence[ast.expr]) -> set[str]:
-    """The inputs whose differentials a line reads, where it is one of differentials; empty where it is not."""
+def moved_by(
+    program: Program,
+    loss: str,
+    first: str,
+    rest: Sequence[ast.expr],
+    elsewhere: Collection[str] | None = None,
+) -> set[str]:
+    """The inputs that move on a line of differentials; empty where it is none.
+
+    These are the inputs whose differentials it reads, and for that of an intermediate the inputs whose differentials
+    stand `elsewhere` in the text (all of them, where none does): the rest are constants.
+    """
     found = re.fullmatch(r"d\s*([A-Za-z]\w*)", plain(first).strip())
     by_name = {d.tensor.name: d for d in program.definitions if d.source}
     if found is None or (found[1] not in by_name and found[1] != loss):
@@ -91,7 +101,11 @@ def moved_by(program: Program, loss: str, first: str, rest: Sequence[ast.expr]) 
     words = {n.id for tree in rest for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id[:1] == "d"}
     read = {word[1:] for word in words} & above
     inputs = {t.name for t in program.inputs if not t.is_integer}
-    return {name for each in read for name in ({each} | ancestors(program, each)) & inputs}
+    own = read & inputs
+    if elsewhere is None:
+        return own
+    below = {name for each in read - inputs for name in ancestors(program, each) & inputs}
+    return own | (below & set(elsewhere) or (set() if own else below))
 
 
 def ancestors(program: Program, word: str) -> set[str]:

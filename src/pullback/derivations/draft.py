@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from pullback.derivations.document import passages
+from pullback.derivations.declaring import INDEXED, Declaring, entries, joined
+from pullback.derivations.forward_lines import followed_range, unknown_range, with_named_parts
 from pullback.derivations.grammar import read_sides
 from pullback.derivations.handwriting import plain
 from pullback.derivations.lowering import Lowering
-from pullback.derivations.names import CALLED, LOSSES, SCALARS, UPSTREAM, Names
-from pullback.derivations.parts import Part, facts_in_words, parts, said_in_words, sums_to_one
+from pullback.derivations.names import CALLED, LOSSES, UPSTREAM, Names
+from pullback.derivations.parts import Part
 from pullback.derivations.rows import Rows, is_written_out
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.expression import tensors
-from pullback.limits import demand
 from pullback.program import Program
 from pullback.reading import read_program
-
-MOST_STATEMENTS: Final = 500
-_NAME: Final = re.compile(r"[A-Za-z]\w*\Z")
-_INDEXED: Final = re.compile(
-    r"([A-Za-z][A-Za-z0-9]*(?:_(?:hat|bar|tilde|dot))?)(?:_\{?([a-z]+)\}?|((?:\[\s*[a-z]\s*(?:,\s*[a-z]\s*)*\])+))\Z"
-)
 
 
 @dataclass(slots=True)
@@ -40,33 +35,17 @@ class Draft:
     )  # forward lines that the output does not need
     defining: set[int] = field(default_factory=set)  # id() of the parts that define something
     sizes: dict[str, int] = field(default_factory=dict)
+    whole: Program | None = None  # with the lines that the output does not need, the output last
 
 
-class Drafting:
+class Drafting(Declaring):
     """Gathers declarations, then the forward definitions line by line."""
-
-    def __init__(self, text: str, program: str | None, given: Mapping[str, Any]) -> None:
-        self.text = text
-        self.found = list(passages(text))
-        self.parts = parts(self.found)
-        demand(len(self.parts), MOST_STATEMENTS, "statements of the derivation", hint="one layer at a time")
-        self.names = Names()
-        self.given = {key: dict(value) for key, value in given.items() if value}
-        self.lines: list[str] = []  # of the forward program
-        self.defining: set[int] = set()
-        self.defined: dict[str, Part] = {}
-        self.opaque: tuple[str, str] | None = None  # a loss without a formula, and its argument
-        self.sizes: dict[str, int] = {}
-        self.problem: PullbackError | None = None  # of the first definition that could not be read
-        self.whole: Program | None = None
-        self.fixed = program is not None
-        if program is not None:
-            self.lines = [program]
 
     def run(self) -> Draft:
         """What was found. Raises `PullbackError` where no forward program is found or it cannot be read."""
         for part in self.parts:
             self._unapplied(part)
+            self._function(part)
         self._declare()
         if self.fixed:
             self._read()
@@ -77,6 +56,7 @@ class Drafting:
                     self._definition(part)
             if len(self.lines) == before:
                 break
+        self._name_parts()
         if self.whole is None:
             what, hint = (
                 "no forward definition is found in the text",
@@ -94,103 +74,11 @@ class Drafting:
             self.names.losses.add(output)
         if self.opaque is not None:
             self.names.losses.add(self.opaque[0])
-        return Draft(program, self.parts, self.names, spare, self.defining, self.sizes)
-
-    def _unapplied(self, part: Part) -> None:
-        """`f(x) = …` defines f; its argument is what ∇f is taken by."""
-        if part.kind != "chain" or len(part.sides) < 2:
-            return
-        line, first = part.sides[0]
-        found = re.fullmatch(r"([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)\s*(?:[,;][^()]*)?\)", plain(first).strip())
-        if found is not None and found[1] not in CALLED:
-            part.sides[0] = (line, found[1])
-            self.names.applied[found[1]] = found[2]
-            if found[1] in LOSSES and "," not in first:
-                self.names.argument = self.names.argument or found[2]
-
-    # ---- declarations
-
-    def _declare(self) -> None:
-        """Shapes and facts of what is not defined anywhere: these are inputs."""
-        shapes = self.given.setdefault("shapes", {})
-        self.defined_words = {
-            word for part in self.parts if part.kind == "chain" and len(part.sides) > 1
-            for word in [self._defined_word(part)] if word
-        }  # fmt: skip
-        inputs = [p for p in self.parts if p.kind == "shape" and self._is_input(p.names[0])]
-        for part in inputs:
-            word = _joined(part.names[0])
-            if word in shapes and tuple(map(str, _entries(shapes[word]))) != part.shape:
-                continue  # said again, and differently: a statement to be judged
-            if part.integers:
-                self.given.setdefault("integers", {}).setdefault(word, (part.shape, part.integers))
-            else:
-                for name in part.names:
-                    shapes.setdefault(_joined(name), part.shape)
-            part.kind = "declaration"
-        for line, row in enumerate(self.text.split("\n"), 1):
-            self._declare_in_words(line, row)
-        for part in self.parts:
-            if part.kind == "fact":
-                self.given.setdefault("assume", {})[part.names[0]] = part.fact
-            said = sums_to_one([side for _, side in part.sides]) if part.kind == "chain" else None
-            if said is not None and said[0] in shapes and said[0] not in self.defined_words:
-                self.given.setdefault("assume", {}).setdefault(*said)
-                part.kind = "fact"
-        written = set(re.findall(r"[A-Za-z]\w*", " ".join(plain(s) for p in self.parts for _, s in p.sides)))
-        for word in SCALARS & written - set(shapes) - self.defined_words - set(
-            self.given.get("integers", {})
-        ):
-            shapes[word] = ()
-        argument = self.names.argument
-        if argument and argument not in shapes:  # its shape is inferred: a letter as people use it
-            self.names.ranks[argument] = 2 if argument.isupper() else 1
-        self.names.ranks |= {word: len(_entries(shape)) for word, shape in shapes.items()}
-        integers = self.given.get("integers", {})
-        self.names.ranks |= {word: len(_entries(entry[0])) for word, entry in integers.items()}
-        for entry in [*shapes.values(), *(shape for shape, _ in integers.values())]:
-            self.names.sizes |= set(re.findall(r"[A-Za-z]\w*", " ".join(map(str, _entries(entry)))))
-        self.names.sizes |= {str(entry[1]) for entry in integers.values() if str(entry[1]).isidentifier()}
-
-    def _declare_in_words(self, line: int, row: str) -> None:
-        shapes = self.given["shapes"]
-        for name, dims in said_in_words(row):
-            word = _joined(name)
-            if self._is_input(word) and (len(word) < 4 or re.search(rf"`{re.escape(word)}\b", row)):
-                shapes.setdefault(word, dims)
-            elif word in self.defined_words or (word[:1] == "d" and len(word) < 5):
-                said = Part("shape", line, row.strip(), "prose", names=(word,), shape=dims)
-                at = next((k for k, part in enumerate(self.parts) if part.line > line), len(self.parts))
-                self.parts.insert(at, said)
-        for name, fact in facts_in_words(row):
-            if name in shapes:
-                self.given.setdefault("assume", {}).setdefault(name, fact)
-
-    def _is_input(self, word: str) -> bool:
-        word = _joined(word)
-        gradient = word[:1] == "d" and (word[1:] in self.defined_words or word[1:] in self.given["shapes"])
-        return _NAME.match(word) is not None and word not in self.defined_words and not gradient
-
-    def _defined_word(self, part: Part) -> str:
-        """The name that the first side of a chain is, were it new; empty for an expression."""
-        first = self._unsquared(plain(part.sides[0][1]).strip())
-        found = _INDEXED.match(first)
-        if found is not None and not first.startswith(("d", "∂")):
-            letters = re.sub(r"[^a-z]", "", found[2] or found[3])
-            right = plain(part.sides[1][1])
-            if found[3] or all(re.search(rf"(?:_|_\{{\w*|\[[^\]]*){letter}", right) for letter in letters):
-                return found[1]
-        return _joined(first) if _NAME.match(_joined(first)) else ""
+        return Draft(
+            program, self.parts, self.names, spare, self.defining, self.sizes, self._with_spare(program)
+        )
 
     # ---- definitions
-
-    def _unsquared(self, first: str) -> str:
-        """`σ² = …` defines the square, under a name of its own."""
-        found = re.fullmatch(r"([A-Za-z]\w*?)((?:_\{?[a-z]+\}?)?)(?:\^2|\^\{2\}|\*\*2)", first)
-        if found is None or found[1] in self.names.ranks:
-            return first
-        self.names.squares[found[1]] = f"{found[1]}_sq"
-        return f"{found[1]}_sq{found[2]}"
 
     def _definition(self, part: Part) -> None:
         """Take a chain as a forward definition where its name is new and it reads no gradient."""
@@ -199,7 +87,8 @@ class Drafting:
         if sizes is not None and (word in self.names.sizes or (word.isupper() and len(word) == 1)):
             self._sizes(part, int(sizes[0]))
             return
-        adjoint = self.names.gradient(word) is not None and not word.endswith("_bar")
+        mean = word.endswith("_bar") and re.search(r"mean|Σ|sum", plain(part.sides[1][1])) is not None
+        adjoint = self.names.gradient(word) is not None and not mean
         if not word or word in self.names.ranks or adjoint:
             return
         if self._is_opaque(part, word):
@@ -210,10 +99,8 @@ class Drafting:
             used = set(re.findall(r"[A-Za-z]\w*", line)) - {word}
             if used & (self.defined_words - set(self.names.ranks)):
                 continue  # it reads what another line defines, and that line reads a gradient
-            try:
-                found = read_program("\n".join([*self.lines, line]), **self._beside([*self.lines, line]))
-            except PullbackError as problem:
-                self.problem = self.problem or problem
+            found = self._read_with(line)
+            if found is None:
                 continue
             self.lines.append(line)
             self._known(found)
@@ -221,13 +108,43 @@ class Drafting:
             self.defined[word] = part
             return
 
+    def _read_with(self, line: str) -> Program | None:
+        """The forward program with one more line."""
+        lines = [*self.lines, line]
+        try:
+            return read_program("\n".join(lines), **self._beside(lines))
+        except PullbackError as problem:
+            if self._range(line, problem):
+                return self._read_with(line)
+            self.problem = self.problem or problem
+            return None
+
+    def _name_parts(self) -> None:
+        """What a later line gives a name to is read under that name."""
+        lines = self.lines if self.fixed else with_named_parts(self.lines)
+        if lines != self.lines:
+            with suppress(PullbackError):
+                self.whole = read_program("\n".join(lines), **self._beside(lines))
+                self.lines = lines
+
+    def _range(self, line: str, problem: PullbackError) -> bool:
+        """Take the range of an index from the slots that it stands in, where it follows from them."""
+        index = unknown_range(problem.message)
+        shapes = {word: [str(e) for e in entries(shape)] for word, shape in self.given["shapes"].items()}
+        size = followed_range(line, index, shapes) if index is not None else None
+        ranges = self.given.setdefault("ranges", {})
+        if index is None or size is None or index in ranges:
+            return False
+        ranges[index] = size
+        return True
+
     def _readings(self, part: Part, word: str) -> Iterator[str]:
         """The definition in the language: as a person means it, then letter by letter."""
         first, second = self._unsquared(plain(part.sides[0][1]).strip()), part.sides[1][1]
         try:
             (tree,) = read_sides(second, self.names)
             lowering = Lowering(self.names)
-            found = _INDEXED.match(first)
+            found = INDEXED.match(first)
             letters = list(re.sub(r"[^a-z]", "", found[2] or found[3])) if found and found[1] == word else []
             if is_written_out(tree, self.names):
                 used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | set(letters)
@@ -256,7 +173,7 @@ class Drafting:
 
     def _sizes(self, part: Part, value: int) -> None:
         for _, side in part.sides[:-1]:
-            self.sizes[_joined(side)] = value
+            self.sizes[joined(side)] = value
         part.kind = "sizes"
 
     def _is_opaque(self, part: Part, word: str) -> bool:
@@ -286,8 +203,8 @@ class Drafting:
         """What was declared of the names that the program uses."""
         used = set(re.findall(r"[A-Za-z]\w*", "\n".join(lines)))
         kept = {}
-        for key, entries in self.given.items():
-            chosen = entries if key == "ranges" else {word: e for word, e in entries.items() if word in used}
+        for key, held in self.given.items():
+            chosen = held if key == "ranges" else {word: e for word, e in held.items() if word in used}
             if chosen:
                 kept[key] = chosen
         return kept
@@ -337,6 +254,18 @@ class Drafting:
             pattern.search(re.sub(r"_\{?[a-z]+\}?", "", plain(s))) for p in self.parts for _, s in p.sides
         )
 
+    def _with_spare(self, program: Program) -> Program | None:
+        """The program with every definition, those of the output after the others."""
+        assert self.whole is not None
+        spare = tuple(d for d in self.whole.definitions if d not in program.definitions)
+        late = {d.tensor for d in program.definitions}
+        if any(late & set(tensors(d.body)) for d in spare):
+            return None
+        inputs = tuple(t for t in self.whole.inputs)
+        return Program(
+            inputs, (*spare, *program.definitions), program.source, program.inferred, program.ranges
+        )
+
     def _pruned(self, output: str) -> tuple[Program, list[tuple[str, str]]]:
         """The program of the output alone, and the lines that it does not need."""
         assert self.whole is not None
@@ -359,14 +288,3 @@ class Drafting:
         inferred = tuple(t for t in whole.inferred if t in inputs)
         source = "\n".join(self.lines) if self.fixed else "\n".join(d.source for d in kept[::-1] if d.source)
         return Program(inputs, tuple(kept[::-1]), source, inferred, whole.ranges), spare
-
-
-def _joined(word: str) -> str:
-    """`W_1`, `W_{1}` and `W1` are one name."""
-    return re.sub(r"_\{?(\d+)\}?(?=\Z|_)", r"\1", plain(word).strip())
-
-
-def _entries(shape: Any) -> list[Any]:
-    return (
-        [p for p in re.split(r"[\s,]+", shape.strip("[]() ")) if p] if isinstance(shape, str) else list(shape)
-    )

@@ -71,6 +71,8 @@ class Grammar(DerivativeGrammar):
         while relation := self.take(*_RELATIONS):
             ops.append(_RELATIONS[relation]())
             rest.append(self.additive())
+            if relation == "=" and isinstance(left, ast.Name) and left.id not in self.names.sizes:
+                rest[-1] = from_one(rest[-1])  # [i = 1] counts from 1, as people write it
         self.depth -= 1
         return ast.Compare(left, ops, rest) if ops else left
 
@@ -168,6 +170,10 @@ class Grammar(DerivativeGrammar):
         if row is not None:  # P_{i:} is row i
             whole = ast.Slice(None, None, None)
             return item(base, [name(row[1]), whole] if row[1] else [whole, name(row[2])])
+        if isinstance(base, ast.Name) and self.names.rank_of(base) is None and content.isalpha():
+            base = self.names.meaning(f"{base.id}_{content}") or base
+            if isinstance(base, ast.Subscript):
+                return base
         if content.replace(" ", "").isalnum():
             entry = self.names.entry(base, content.replace(" ", ""))
             if entry is not None:
@@ -259,6 +265,7 @@ class Grammar(DerivativeGrammar):
         names = self.names
         if word.startswith("delta_") and "delta" not in names.ranks and len(word) == 8:
             return ast.Compare(name(word[6]), [ast.Eq()], [name(word[7])])
+        word = names.functions.get(word, word) if word not in names.ranks else word
         special = self.special(word)
         if special is not None:
             return special

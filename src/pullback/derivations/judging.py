@@ -52,6 +52,7 @@ class Judging(Statements):
     before: dict[str, str] = field(default_factory=dict)  # what was last said of a target
     columns: bool = False  # whether `v_j` is read as column j
     saw_rows: bool = False
+    moved: set[str] | None = None
     said: dict[str, str] = field(default_factory=dict)  # gradient -> the line that last defined it
 
     @property
@@ -122,14 +123,12 @@ class Judging(Statements):
             return [*made, self.unreadable(part, line, part.text, problem)]
         trees = [tree for tree in (self.tree(side) for _, side in (part.sides[0], *rest)) if tree is not None]
         loss = next(iter(self.draft.names.losses), "")
-        self.draft.names.prefix = GRADIENT  # so that G is told apart from a differential
-        apart = [tree for tree in (self.tree(side) for _, side in rest) if tree is not None]
-        self.draft.names.prefix = "d"
-        moving = moved_by(self.setting.program, loss, text, apart)
+        whole = self.draft.whole or self.setting.program
+        moving = moved_by(whole, loss, text, self.apart(part), self.moving_inputs)
         if not moving:
             return [*made, *self.sides(part, rest, trees)]
         kept, ranks = self.setting, dict(self.draft.names.ranks)
-        self.setting = DifferentialSetting(kept.program, moving, loss)
+        self.setting = DifferentialSetting(whole, moving, loss)
         self.draft.names.prefix = GRADIENT
         self.draft.names.ranks |= {loss: 0} if self.setting.loss else {}
         self.draft.names.ranks |= {word: t.rank for word, t in self.setting.gradients.items()}
@@ -137,6 +136,24 @@ class Judging(Statements):
             return [*made, *self.sides(part, rest, trees)]
         finally:
             self.setting, self.draft.names.prefix, self.draft.names.ranks = kept, "d", ranks
+
+    def apart(self, part: Part) -> list[ast.expr]:
+        """The sides of a chain, with G told apart from a differential."""
+        self.draft.names.prefix = GRADIENT
+        trees = [self.tree(side) for _, side in part.sides[1:]]
+        self.draft.names.prefix = "d"
+        return [tree for tree in trees if tree is not None]
+
+    @property
+    def moving_inputs(self) -> set[str]:
+        """The inputs whose differentials the text reads anywhere."""
+        if self.moved is None:
+            whole = self.draft.whole or self.draft.program
+            loss = next(iter(self.draft.names.losses), "")
+            chains = [part for part in self.draft.parts if part.kind == "chain" and len(part.sides) > 1]
+            each = (moved_by(whole, loss, part.sides[0][1], self.apart(part)) for part in chains)
+            self.moved = set().union(*each)
+        return self.moved
 
     def tree(self, text: str) -> ast.expr | None:
         """The tree of a side, where it can be read."""

@@ -81,7 +81,9 @@ def spaced(text: str) -> str:
 
 def unboxed(text: str) -> str:
     """A formula without its box, its layout and its remarks: sides and statements can be told apart."""
-    text = spaced(text)
+    text = re.sub(
+        r"\\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow)(?![A-Za-z])", " ; ", spaced(text)
+    )
     text = re.sub(r"\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\s*(\.?)", " ", text)
     for word in ("boxed", "underbrace", "overbrace"):
         text = _each(text, word, lambda content: content)

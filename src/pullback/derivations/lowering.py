@@ -211,13 +211,17 @@ class Lowering:
             case Circled():
                 return call("outer" if self.rank(a) == self.rank(b) == 1 else "kron", a, b)
             case Beside() | Dot():
+                turned = any(isinstance(side, ast.Attribute) and side.attr == "ᵀ" for side in (a, b))
                 if isinstance(b, ast.Attribute) and b.attr == "ᵀ":  # the transpose of a vector
                     b = b.value
                     if self.rank(a) == 1:
                         return call("outer", a, b)
                 if isinstance(a, ast.Attribute) and a.attr == "ᵀ":
                     a = a.value
-                whole = self.rank(a) and self.rank(b)
+                # `x σ(x)` of two vectors is no matrix product: a function of one number is applied entry by entry.
+                apart = isinstance(op, Beside) and self.rank(a) == self.rank(b) == 1 and not turned
+                apart = apart and any(isinstance(side, ast.Call) for side in (a, b))
+                whole = self.rank(a) and self.rank(b) and not apart
                 return binary(a, ast.MatMult() if whole else ast.Mult(), b)
         return binary(column(a), op, column(b))
 

@@ -61,6 +61,7 @@ class Names:
     squares: dict[str, str] = field(
         default_factory=dict
     )  # what σ² is called, where σ² is defined and σ is not
+    functions: dict[str, str] = field(default_factory=dict)  # `φ = tanh`: what a function is called
     applied: dict[str, str] = field(default_factory=dict)  # a name that was defined as f(x) -> its argument
 
     def gradient(self, word: str) -> str | None:
@@ -106,7 +107,7 @@ class Names:
         """Q, of which `q_i` is a row, where q itself is not known; dQ for `dq_i`."""
         for word in (head[:-1] + head[-1].upper() if len(head) < 3 else "", head.capitalize()):
             found = self.meaning(word) if word and word != head else None
-            if found is not None and self.rank_of(found) == 2 and len(tail) == 1:
+            if found is not None and self.rank_of(found) == 2 and len(tail) <= 2:
                 return found
         return None
 

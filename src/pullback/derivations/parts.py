@@ -61,7 +61,7 @@ def parts(found: Sequence[Passage]) -> list[Part]:
         if passage.text.startswith("=") and not passage.text.startswith("=="):
             chain = next((part for part in reversed(result) if part.kind == "chain"), None)
             if chain is not None:
-                chain.sides += [(passage.line, side) for side in sides_of(passage.text)[1:]]
+                chain.sides += [(passage.line, side) for side in sides_of(_REASON.sub("", passage.text))[1:]]
                 continue
         result += _of_passage(passage)
     return result
@@ -123,7 +123,11 @@ def _of_piece(passage: Passage, piece: str, condition: str) -> Iterator[Part]:
         yield Part("chain", passage.line, piece, passage.source, [(passage.line, piece)])
 
 
+_REASON: Final = re.compile(r"[\s,(]*\b(?:since|because|using|as|by the|by|where we used)\s.*$")
+
+
 def _chain(passage: Passage, text: str, condition: str) -> Part:
+    text = _REASON.sub("", text)
     after = re.search(r"\s(?:if|when|whenever|where|for)\s+(.*)$", text)
     if after is not None:
         text = text[: after.start()]
@@ -154,7 +158,10 @@ _SAID: Final = (
         r"\b(?P<name>[A-Za-z]\w*)\s+(?:is\s+|be\s+)?an?\s+\w+\s+in\s+R\s*\^\s*"
         r"\{?(?P<dims>[\w·, ]+?)\}?(?=[\s.,;]|$)"
     ),
-    re.compile(r"\b(?P<name>[A-Za-z]\w*)\s+in\s+R\s*\^\s*\{?(?P<dims>[\w·]+(?:, ?[\w·]+(?=\}))*)\}?(?=[\s.,;]|$)"),
+    re.compile(
+        r"\b(?P<name>[A-Za-z]\w*(?:\s*,\s*[A-Za-z]\w*)*)\s+in\s+R\s*\^\s*"
+        r"\{?(?P<dims>[\w·]+(?:, ?[\w·]+(?=\}))*)\}?(?=[\s.,;]|$)"
+    ),
 )  # fmt: skip
 
 
@@ -166,7 +173,8 @@ def said_in_words(passage_text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         for match in pattern.finditer(text):
             dims = _dimensions(match["dims"])
             if len(dims) > 1 or pattern in _SAID[-2:]:
-                yield match["name"].strip(",.;:()"), dims
+                for name in match["name"].split(","):
+                    yield name.strip(" ,.;:()"), dims
 
 
 def facts_in_words(text: str) -> Iterator[tuple[str, str]]:
@@ -175,25 +183,26 @@ def facts_in_words(text: str) -> Iterator[tuple[str, str]]:
     for pattern, fact in _FACTS:
         found = re.search(
             rf"({_LIST})\s*(?:∈\s*R\s*\^?\s*\{{?[^{{}},;.]*\}}?,?\s*)?\b(?:is|are|be)\s+(?:an? |both )?(?:{pattern})\b"
-            rf"|\b(?:{pattern})(?: \w+)? matri(?:x|ces) ({_LIST})",
+            rf"|\b(?:{pattern})(?: \w+)? matri(?:x|ces) ({_LIST})"
+            rf"|\b([A-Za-z]\w*)\s*∈\s*R\s*\^?\s*\{{?[^{{}},;.]*\}}?,?\s*(?:an? |be )?(?:{pattern})\b",
             written,
         )
         if found is not None:
             yield from (
-                (name, fact) for name in re.findall(r"[A-Za-z]\w*", found[1] or found[2]) if name != "and"
+                (name, fact)
+                for name in re.findall(r"[A-Za-z]\w*", found[1] or found[2] or found[3])
+                if name != "and"
             )
             return
     for found in re.finditer(_DISTRIBUTION, written):
-        before = re.findall(
-            r"(?<![\w\\^{])([A-Za-z]\w*)(?=\s*(?:∈|\)|\(|$| is| are| be| the| denotes))",
-            written[: found.start()],
-        )
+        before = [w for w in re.findall(_SUBJECT, written[: found.start()]) if w not in _VERBS]
         after = re.findall(r"(?<![\w\\])([A-Za-z]\w?)(?!\w)", written[found.end() :])
         for name in [*before[-1:], *after[:1]]:
             yield name, "simplex"
 
 
-_SUBJECT: Final = r"(?<![\w\\^{])([A-Za-z]\w*)(?=\s*(?:∈|\)|\(|$| is| are| be| the| denotes))"
+_VERBS: Final = frozenset(("is", "are", "be", "a", "an", "the", "with", "and", "denotes"))
+_SUBJECT: Final = r"(?<![\w\\^{])([A-Za-z]\w*)(?=\s*(?:∈|\)|\(|$| is| are| be| an?\b| the| denotes))"
 _LIST: Final = r"(?:\b[A-Za-z]\w*(?:\s*,\s*|\s+and\s+))*\b[A-Za-z]\w*"
 _DISTRIBUTION: Final = re.compile(
     r"\bone[- ]?hot\b|\b(?:probability|target|label) (?:distributions?|vectors?)\b|\bsums? to (?:one|1)\b",
@@ -230,13 +239,14 @@ def _pieces(text: str) -> list[str]:
     """Statements that commas and semicolons part; a piece without a relation goes to the next."""
     found: list[str] = []
     held = ""
+    text = re.sub(r"⇒|⟹|⟺", ";", text)
     for piece in (p for half in _split(text, ";") for p in (*_commas(half), "\0")):
         if piece == "\0":
             if held.strip():
                 found.append(held)
             held = ""
             continue
-        held = f"{held}, {piece}" if held else piece
+        held = f"{held}, {piece}" if held and re.fullmatch(r"[\w\s,\\{}^]*", held) else piece
         if re.search(r"=|∈|≡|\\in\b|\bin R\b", held):
             found.append(held)
             held = ""
