@@ -208,3 +208,15 @@ def test_a_value_is_read_without_its_scalar_where_that_is_no_zero() -> None:
 @pytest.mark.parametrize(("program", "shapes", "wrt", "expected"), FORMS)
 def test_the_form_of_a_gradient(program: str, shapes: dict[str, str], wrt: str, expected: list[str]) -> None:
     assert lines(program, shapes, wrt) == list(expected)
+
+
+@pytest.mark.parametrize(
+    "mixture", ["0.5 * (P + Q)", "(Q + P) * 0.5", "(P + Q) / 2", "P / 2 + Q / 2", "0.5 * Q + 0.5 * P"]
+)
+@pytest.mark.parametrize(
+    "terms", ["P * (Y - log(M)) + Q * (X - log(M))", "Q * (X - log(M)) + P * (Y - log(M))"]
+)
+def test_a_sum_is_read_back_in_whatever_order_it_was_written(mixture: str, terms: str) -> None:
+    program = f"P = exp(Y); Q = exp(X); M = {mixture}; L = 0.5 / N * sum({terms})"
+    found = derive(program, {"X": "N V", "Y": "N V"}, wrt=["X"])
+    assert str(found.gradients["X"]) == "dX = 0.5 / N * Q * (X - log(M))"

@@ -10,10 +10,13 @@ from pullback.expression import (
     ONE,
     ZERO,
     Access,
+    Add,
     Definition,
     Expr,
     Index,
+    Mul,
     Sum,
+    add,
     children,
     free,
     is_symmetric,
@@ -21,6 +24,7 @@ from pullback.expression import (
     substitute,
     tensors,
 )
+from pullback.rulebooks.algebra import coefficient
 from pullback.rulebooks.normal import Powers, Term, TooManyTerms, expand
 
 
@@ -57,10 +61,23 @@ def patterns(definitions: Iterable[Definition]) -> list[Pattern]:
         access = Access(definition.tensor, tuple(slots))
         scale = {base: n for base, n in terms[0].powers.items() if _is_scale(base)}
         powers = {base: n for base, n in terms[0].powers.items() if base not in scale}
-        pattern = Pattern(access, indices, replace(terms[0], powers=powers), scale)
+        pattern = Pattern(access, indices, _primitive(replace(terms[0], powers=powers)), scale)
         if _worth(pattern):
             found.append(pattern)
     return sorted(found, key=lambda pattern: -len(pattern.term.powers))
+
+
+def _primitive(term: Term) -> Term:
+    """The number that all terms of a sum have in front stands in front of the sum: P/2 + Q/2 is (P + Q)/2."""
+    number, powers = term.coefficient, {}
+    for base, n in term.powers.items():
+        fronts = {coefficient(part)[0] for part in base.terms} if isinstance(base, Add) else set()
+        if len(fronts) == 1 and n.denominator == 1:
+            (front,) = fronts
+            base = add(*(coefficient(part)[1] for part in base.terms)) if isinstance(base, Add) else base
+            number *= front**n.numerator
+        powers[base] = n
+    return replace(term, coefficient=number, powers=powers)
 
 
 def _is_scale(base: Expr) -> bool:
@@ -107,10 +124,26 @@ def unifications(pattern: Expr, target: Expr, variables: Sequence[Index], bound:
     if isinstance(pattern, Sum) and isinstance(target, Sum):
         yield from _under_sums(pattern, target, variables, bound)
         return
-    if rebuild(pattern, other) is not target:
+    if not isinstance(pattern, Add | Mul) and rebuild(pattern, other) is not target:
+        return
+    if isinstance(pattern, Add | Mul):
+        yield from _in_any_order(list(below), list(other), variables, bound)
         return
     for order in (other, other[::-1]) if mirrored else (other,):
         yield from _together(list(zip(below, order, strict=True)), variables, bound)
+
+
+def _in_any_order(
+    below: list[Expr], other: list[Expr], variables: Sequence[Index], bound: Match
+) -> Iterator[Match]:
+    """Terms, or factors, laid on those of the target; the order in which an author wrote them says nothing."""
+    if not below:
+        yield bound
+        return
+    first, rest = below[0], below[1:]
+    for k, target in enumerate(other):
+        for found in unifications(first, target, variables, bound):
+            yield from _in_any_order(rest, [*other[:k], *other[k + 1 :]], variables, found)
 
 
 def _under_sums(pattern: Sum, target: Sum, variables: Sequence[Index], bound: Match) -> Iterator[Match]:
@@ -133,10 +166,12 @@ def _together(pairs: list[tuple[Expr, Expr]], variables: Sequence[Index], bound:
         yield from _together(pairs[1:], variables, found)
 
 
-def _matches(bases: list[Expr], term: Term, pattern: Pattern, found: Match) -> Iterator[Match]:
-    """Every way to lay the pattern's factors on different factors of the term."""
+def _matches(
+    bases: list[Expr], term: Term, pattern: Pattern, found: Match, places: Powers
+) -> Iterator[tuple[Match, Powers]]:
+    """Every way to lay the pattern's factors on factors of the term, and the powers of these that it takes."""
     if not bases:
-        yield found
+        yield found, places
         return
     first, rest = bases[0], bases[1:]
     want = pattern.term.powers[first]
@@ -144,7 +179,8 @@ def _matches(bases: list[Expr], term: Term, pattern: Pattern, found: Match) -> I
         if not _covers(have, want):
             continue
         for trial in unifications(first, start, pattern.variables, found):
-            yield from _matches(rest, term, pattern, trial)
+            taken = {**places, start: places.get(start, Fraction(0)) + want}
+            yield from _matches(rest, term, pattern, trial, taken)
 
 
 def reuse_in(term: Term, pattern: Pattern) -> Term | None:
@@ -152,19 +188,14 @@ def reuse_in(term: Term, pattern: Pattern) -> Term | None:
     bases = sorted(pattern.term.powers, key=lambda base: -len(free(base) & set(pattern.variables)))
     if len(bases) == 1 and not pattern.term.bound:
         return _reuse_power(term, pattern, bases[0])
-    for found in _matches(bases, term, pattern, {}):
-        new = _replaced(term, pattern, found)
+    for found, places in _matches(bases, term, pattern, {}, {}):
+        new = _replaced(term, pattern, found, places)
         if new is not None:
             return new
     return None
 
 
-def _replaced(term: Term, pattern: Pattern, found: Match) -> Term | None:
-    image: Powers = {}
-    for base, n in pattern.term.powers.items():
-        at = substitute(base, found)
-        at = at if at in term.powers else _mirrored(at)
-        image[at] = image.get(at, Fraction(0)) + n
+def _replaced(term: Term, pattern: Pattern, found: Match, image: Powers) -> Term | None:
     if not all(_covers(term.powers.get(base), n) for base, n in image.items()):
         return None
     powers = dict(term.powers)
@@ -190,13 +221,6 @@ def _divided(powers: Powers, pattern: Pattern, times: int) -> Powers:
     for base, n in pattern.scale.items():
         result[base] = result.get(base, Fraction(0)) - n * times
     return {base: n for base, n in result.items() if n}
-
-
-def _mirrored(e: Expr) -> Expr:
-    """The mirrored entry of a symmetric matrix."""
-    if isinstance(e, Access) and is_symmetric(e.tensor):
-        return Access(e.tensor, e.slots[::-1])
-    return e
 
 
 def _covers(have: Fraction | None, want: Fraction) -> bool:
