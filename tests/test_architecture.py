@@ -29,6 +29,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "capturing.py",
         "right_formula.py",
         "code_edits.py",
+        "code_lines.py",
         "checking.py",
         "second_order.py",
         "api.py",

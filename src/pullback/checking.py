@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback.claiming import Verdict
 from pullback.code_edits import CodeEdit, mends_in_code
+from pullback.code_lines import line_of
 from pullback.errors import DomainProblem, SyntaxProblem
 from pullback.libraries import kind_of_backward
 from pullback.referencing import referenced
@@ -27,6 +28,7 @@ from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
 from pullback.verify.code_verdict import CodeVerdict, explained, to_json
 
+LOCATED = ("formula", "ties", "none", "shape", "dtype", "count")  # faults of what is returned
 METHODS = ("forward", "backward")
 Shapes = Mapping[str, str | Sequence[str | int]] | str
 
@@ -72,7 +74,15 @@ def check(
     """
     code, args, dtypes = _read(obj, inputs, wrt)
     with one_thread():
-        return CheckVerdict(_with_formulas(code, args, judge_code(code, args, dtypes, shapes)))
+        found = _with_formulas(code, args, judge_code(code, args, dtypes, shapes))
+        return CheckVerdict(tuple(_with_line(code, v) for v in found))
+
+
+def _with_line(code: Pass, verdict: CodeVerdict) -> CodeVerdict:
+    """Where no edit names a line, the one in which the gradient is made."""
+    if verdict.ok is not False or verdict.line or verdict.kind not in LOCATED:
+        return verdict
+    return replace(verdict, line=line_of(code, verdict.wrt))
 
 
 def _with_formulas(code: Pass, args: list[Any], found: tuple[CodeVerdict, ...]) -> tuple[CodeVerdict, ...]:

@@ -70,7 +70,8 @@ def _both(code: Pass, args: Sequence[Any], position: int, upstream: Sequence[str
     return found if len(found.program.splitlines()) <= LONGEST else None
 
 
-def _backward(code: Pass) -> Any:
+def backward_of(code: Pass) -> Any:
+    """The backward as its author wrote it."""
     match code:
         case NumpyPair():
             return code.written
@@ -135,7 +136,7 @@ class _Reading:
         """The lines of the forward, and those of the backward: what reads the upstream, or stands in its source."""
         above, below = [], []
         late = set(self.given)
-        inside = _range_of(_backward(self.code))
+        inside = _range_of(backward_of(self.code))
         for statement in self.statements:
             target = _target(statement)
             read = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)} - {target}

@@ -22,7 +22,7 @@ class CodeVerdict(ClaimVerdict):
     kind: str = ""
     paste: str = ""  # code that shows a wrong gradient
     checked: str = ""  # where and how it was compared
-    line: str = ""  # of the backward, in which the mend stands: "FILE:LINE"
+    line: str = ""  # of the backward, in which the mend stands or the gradient is made: "FILE:LINE"
 
 
 def explained(verdict: CodeVerdict) -> str:
