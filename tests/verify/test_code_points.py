@@ -195,3 +195,25 @@ def test_a_mend_holds_at_every_point_or_is_not_said(factor: Any, mend: str | Non
     (verdict,) = check((loss, loss_back(factor)), [np.eye(5, 4), t], wrt=["x"]).verdicts
     assert verdict.ok is False
     assert (verdict.mend.after if verdict.mend else None) == mend
+
+
+def part_of_words(x: Any, t: Any, start: int, end: int) -> Any:
+    """One of several parts of a vocabulary; words of the other parts count 0."""
+    outside = (t < start) | (t >= end)
+    local = np.where(outside, 0, t - start)
+    picked = np.where(outside, 0, x[np.arange(len(t)), local])
+    return np.log(np.exp(x).sum(1)) - picked
+
+
+@pytest.mark.parametrize(("inside", "ok"), [(lambda outside: 1 - outside, True), (np.ones_like, False)])
+def test_the_labels_of_the_example_are_looked_at(inside: Any, ok: bool) -> None:
+    """A label outside of the part is drawn nowhere else."""
+
+    def backward(g: Any, x: Any, t: Any, start: int, end: int) -> Any:
+        outside = (t < start) | (t >= end)
+        dx = softmax(x)
+        dx[np.arange(len(t)), np.where(outside, 0, t - start)] -= inside(outside.astype(float))
+        return dx * g[:, None]
+
+    x = np.random.default_rng(0).normal(size=(4, 5))
+    assert check((part_of_words, backward), [x, np.array([0, 7, 2, 4]), 0, 5], wrt=["x"]).ok is ok

@@ -21,6 +21,7 @@ from pullback.tracing.arrays import (
     wrapped,
 )
 from pullback.tracing.aten_layers import LAYERS
+from pullback.tracing.aten_statistics import STATISTICS
 from pullback.tracing.indexing import (
     cumulated,
     gathered,
@@ -48,7 +49,12 @@ def array(x: Any) -> Any:
 
 
 def elementwise(name: str) -> Row:
-    return lambda x, *_, **__: wrapped(FUNCTIONS[name](array(x)))
+    def row(x: Any, *_: Any, **__: Any) -> Any:
+        given = array(x)
+        plain = {"absolute": np.abs, "sign": np.sign, "square": np.square}.get(name)
+        return plain(given) if plain and given.dtype.kind in "iu" else wrapped(FUNCTIONS[name](given))
+
+    return row
 
 
 def compared(f: Callable[[Any, Any], Any]) -> Row:
@@ -308,7 +314,7 @@ def _copied(x: Any, y: Any, *_: Any) -> Any:
 
 
 OPERATIONS: Final[dict[str, Row]] = {
-    **LAYERS,
+    **LAYERS, **STATISTICS,
     **{name: elementwise(name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "erf")},
     **{name: elementwise(name) for name in ("log1p", "expm1", "log2", "log10", "exp2", "sign", "reciprocal")},
     **{name: elementwise(name) for name in ("square", "erfc")},

@@ -238,7 +238,7 @@ class TorchFunction(Pass):
 
         samples = [torch.from_numpy(np.array(args[p])) for p in places]
         samples += [torch.ones(s, dtype=torch.float64) for s in shapes]
-        graph = operations(joint, samples)
+        graph = operations(joint, samples, self.frozen)
         self._faithful(graph, args, samples, places)
         return graph, places, layout[-1], shapes
 

@@ -230,12 +230,15 @@ def draw(
     """Arguments of these sizes. They keep the character of the example: positive, one-hot, symmetric, …"""
     bound = min(_lengths(made, sizes), default=1)
     drawn: Args = []
+    own = kind == "generic" and dict(sizes) == made.sizes
     for position, (example, kind_of) in enumerate(zip(made.args, made.characters, strict=True)):
         if not isinstance(example, np.ndarray):
             drawn.append(example)
             continue
         shape = made.shape(position, sizes)
-        if example.dtype.kind == "b":
+        if own and example.dtype.kind in "biu":
+            drawn.append(example.copy())  # such as a label outside the range that is drawn
+        elif example.dtype.kind == "b":
             drawn.append(values.booleans(example, kind_of, shape, rng))
         elif example.dtype.kind in "iu":
             total = _total(made, sizes, example) if kind_of == "boundaries" else bound
