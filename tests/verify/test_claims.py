@@ -118,6 +118,13 @@ def test_a_wrong_value_has_a_small_exact_witness() -> None:
     assert witness.true == witness.inputs["X"][0][0] * witness.inputs["dY"][0][0]
 
 
+def test_a_witness_shows_small_numbers_rather_than_zeros() -> None:
+    for text in ("softmax(z, axis=1) - y", "z"):
+        witness = claim("L = -sum(y * log_softmax(z, axis=1))", {"z": text}, {"z": "N K", "y": "N K"}).witness
+        assert witness is not None
+        assert 0 not in [entry for rows in witness.inputs.values() for row in rows for entry in row]
+
+
 def test_a_missing_mean_differs_only_past_size_one() -> None:
     witness = claim("L = mean(x * x)", {"x": "2 * x"}, {"x": "N"}).witness
     assert witness is not None
@@ -130,6 +137,14 @@ def test_a_missing_mean_differs_only_past_size_one() -> None:
         ("f = x @ A @ x", {"x": "N", "A": "N N"}, "2 * A @ x", "A is symmetric"),
         ("L = mean(x)", {"x": "N"}, "ones(N)", "N = 1"),
         ("y = s * x", {"x": "N", "s": ""}, "dy", "s = 1"),
+        ("y = x ** s", {"x": "N", "s": ""}, "2 * dy * x", "s = 2"),
+        ("L = sum(x**2) + s * sum(x)", {"x": "N", "s": ""}, "2 * x", "s = 0"),
+        ("Y = A @ x @ B", {"x": "N N", "A": "N N", "B": "N N"}, "A @ dY @ B", "A and B are symmetric"),
+        ("Y = Q @ x", {"x": "N D", "Q": "N N"}, "inv(Q) @ dY", "Q is orthogonal"),
+        ("y = D @ x", {"x": "N", "D": "N N"}, "diag(D) * dy", "D is diagonal"),
+        ("y = x - mean(x)", {"x": "N"}, "dy", "the entries of dy sum to 0"),
+        ("L = sum(w * x**2) / sum(w)", {"x": "N", "w": "N"}, "2 * w * x / N", "every entry of w is 1"),
+        ("L = sum(relu(x @ W))", {"x": "N D", "W": "D M"}, "ones([N, M]) @ W.T", "x and W are positive"),
         ("L = sum(abs(x))", {"x": "N"}, "ones(N)", "x is positive"),
         ("f = trace(X.T @ A @ X @ B)", {"X": "M N", "A": "M M", "B": "N N"}, "(A + A.T) @ X @ B",
          "B is symmetric"),

@@ -25,6 +25,7 @@ CANDIDATES: Final = 1500  # assignments of sizes that are put in order
 PERTURBATION: Final = 2.0**-20
 COARSE: Final = 1e-3  # relative; a difference that a perturbation does not remove is larger
 MATRIX_FACTS: Final = frozenset(("spd", "invertible", "lower_triangular"))
+ZERO: Final = 7  # what a zero costs beside an entry of 1, which costs 2
 DIGITS: Final = 6  # printed of an irrational number
 
 FINEST: Final = 2**16  # the largest denominator of a drawn number
@@ -180,9 +181,14 @@ def witness_at(
 
 
 def _weight(setting: Setting, raw: Mapping[str, Drawn], k: int) -> int:
-    """How hard a draw is on the reader: large, negative and zero entries count."""
-    drawn = [raw[t.name][k] for t in setting.inputs if not t.is_integer]
-    return sum(int((2 * np.abs(a) + 2 * (a < 0) + 3 * (a == 0)).sum()) for a in drawn)
+    """How hard a draw is on the reader: large and negative entries count, and zeros, which hide what they touch."""
+    found = 0
+    for tensor in setting.inputs:
+        if not tensor.is_integer:
+            a = raw[tensor.name][k]
+            zero = 1 if "binary" in tensor.facts else ZERO
+            found += int((2 * np.abs(a) + 2 * (a < 0) + zero * (a == 0)).sum())
+    return found
 
 
 def _perturbed(setting: Setting, raw: Mapping[str, Drawn]) -> dict[str, Any]:
