@@ -55,6 +55,44 @@ def test_the_mean_of_means_over_tokens_that_are_counted() -> None:
     assert "the weight of a part is its n / the n of the batch" in verdict.explain()
 
 
+CLASSES = (
+    "wy = onehot(t, V) @ c\nL = -sum(wy * sum(log_softmax(X @ W, axis=1) * onehot(t, V), axis=1)) / sum(wy)"
+)
+
+
+def test_weights_of_classes_are_data() -> None:
+    shapes, integers = {"X": "B D", "W": "D V", "c": "V"}, {"t": ("B", "V")}
+    verdict = accumulates(CLASSES, "B", "size", shapes, integers=integers)
+    assert (verdict.ok, verdict.mend) == (False, "sum(wy)")
+    assert accumulates(CLASSES, "B", "sum(wy)", shapes, integers=integers).ok is True
+
+
+def test_a_gate_that_is_learned_is_no_weight() -> None:
+    gated = "g = sigmoid(X @ v)\nL = sum(g * (X @ w - y)**2) / sum(g)"
+    verdict = accumulates(gated, "B", "sum(g)", {**ROWS, "v": "D"})
+    assert verdict.ok is False
+    assert verdict.mend == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "rule", "term"),
+    [
+        ("L = sum((X @ w - y)**2) + 3 * sum(w * w)", "sum", "3 * sum(w * w)"),
+        ("L = sum((X @ w - y)**2) - sum(w)", "sum", "-(sum(w))"),
+    ],
+)
+def test_a_term_that_no_input_of_the_batch_reaches(program: str, rule: str, term: str) -> None:
+    verdict = accumulates(program, "B", rule, ROWS)
+    assert verdict.ok is False
+    assert f"the term {term} counts once in the batch" in verdict.reason
+
+
+def test_a_witness_without_needless_zeros() -> None:
+    witness = accumulates(MEAN, "B", "mean", ROWS).witness
+    assert witness is not None
+    assert "0" not in str(witness.inputs)
+
+
 def test_a_batch_that_its_rows_share() -> None:
     verdict = accumulates("mu = mean(X, axis=0)\nL = mean(((X - mu) @ w - y)**2)", "B", "size", ROWS)
     assert "the loss couples its rows" in verdict.reason

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from pullback.errors import SyntaxProblem
+from pullback.errors import PullbackError, SyntaxProblem
 from pullback.reading import read_program
 from pullback.verify.accumulation import EQUAL, RULES, UNEQUAL, Law, Parted
 from pullback.verify.witness import number, number_text
@@ -104,8 +105,29 @@ def accumulates(
         reason = (
             none if law.is_coupled() else "weights that make it right would depend on the values of the parts"
         )
+        beside = {"integers": integers, "assume": assume, "ranges": ranges}
+        reason = _apart(law, rule, shapes, beside) or reason
     condition = _condition(law, rule, mend)
     return Accumulation(False, status, batch, rule, condition, mend, reason, law.witness(rule))
+
+
+def _apart(law: Law, rule: str, shapes: Any, beside: Mapping[str, Any]) -> str:
+    """Whether the rule is right but for terms that no input of the batch reaches."""
+    alone, rest = law.shared()
+    if not alone or isinstance(shapes, str):
+        return ""
+    words = set(re.findall(r"[A-Za-z]\w*", rest))
+    kept = {
+        key: {name: entry for name, entry in (entries or {}).items() if name in words} or None
+        for key, entries in {**beside, "shapes": shapes}.items()
+    }
+    try:
+        right = Law(read_program(rest, **kept), law.batch).holds(rule, UNEQUAL)[0]
+    except PullbackError:
+        return ""
+    if not right:
+        return ""
+    return f"the term {' + '.join(alone)} counts once in the batch, and in every part: add it once, outside the parts"
 
 
 def _mend(law: Law, rule: str) -> str:

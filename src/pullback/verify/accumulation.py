@@ -32,6 +32,7 @@ from pullback.expression import Definition, Size, Tensor, sizes_in, tensors
 from pullback.program import Program
 from pullback.reading import read_lines
 from pullback.reading.syntax import parse
+from pullback.verify.tree import additive_terms
 
 RULES: Final = ("mean", "sum", "size")
 UNEQUAL: Final = ((2, 3), (1, 3), (1, 2, 2))
@@ -115,6 +116,26 @@ class Law:
                 usable.append(text)
         return usable[:MOST_COUNTS]
 
+    def shared(self) -> tuple[list[str], str]:
+        """The terms of the loss that no batch input reaches, and the program without them."""
+        _, statements = parse(self.program.source)
+        last = statements[-1]
+        if not isinstance(last, ast.Assign) or not isinstance(last.targets[0], ast.Name):
+            return [], ""
+        terms = additive_terms(last.value)
+        kept: list[str] = []
+        alone: list[str] = []
+        for sign, term in terms:
+            text = ast.unparse(term)
+            try:
+                read = self._read(self.count(text))
+            except PullbackError:
+                return [], ""
+            free = self.batch not in read and not any(name in read for name in self.axes)
+            (alone if free else kept).append(text if sign > 0 else f"-({text})")
+        above = "\n".join(ast.unparse(statement) for statement in statements[:-1])
+        return (alone, f"{above}\n{last.targets[0].id} = {' + '.join(kept)}") if kept else ([], "")
+
     def _read(self, lines: Sequence[Definition]) -> set[str]:
         """Everything that the lines depend on: tensors and sizes, by name."""
         by_name = {d.tensor.name: d for d in (*self.program.definitions, *lines)}
@@ -160,15 +181,37 @@ class Law:
         counted = self.counted()
         used = self._read(self.program.definitions[-1:])
         found = [t for t in self.program.inputs if not t.is_integer and t.name in used]
-        found = [t for t in found if t.name not in self.axes or t.name not in counted]
+        found = [
+            t for t in found if (t.name not in self.axes or t.name not in counted) and not self.is_weight(t)
+        ]
         return sorted(found, key=lambda t: t.name in self.axes)
 
     def counted(self) -> set[str]:
-        """What the denominators read: masks are data, whose gradients nobody asks for."""
+        """What the denominators read: masks and weights are data, whose gradients nobody asks for."""
         if self._counted is None:
             self.denominators()
             self._counted = set().union(*(self._read(lines) for lines in self.counts.values()))
         return self._counted
+
+    def is_weight(self, tensor: Tensor) -> bool:
+        """Whether a denominator is a weighted count: twice as much of the tensor is twice the count."""
+        if tensor.name not in self.counted():
+            return False
+        domain, sizes = Float64(TOLERANCE), {**self.sizes(), self.batch: UNEQUAL[0][1]}
+        values = random_inputs(self.program.inputs, sizes, domain, np.random.default_rng(5), positive=True)
+        doubled = {**values, tensor.name: 2 * values[tensor.name]}
+        for lines in self.counts.values():
+            if tensor.name in self._read(lines):
+                counts = [
+                    Interpreter(
+                        domain, sizes, {}, lines, self.world(sizes, sizes[self.batch], v, domain).tensor
+                    )
+                    for v in (values, doubled)
+                ]
+                once, twice = (np.asarray(c.tensor(lines[-1].tensor.name), dtype=float) for c in counts)
+                if not np.allclose(twice, 2 * once):
+                    return False
+        return True
 
     def compared(
         self,
@@ -286,16 +329,26 @@ class Law:
         for parts in SMALL:
             for rest in (dict.fromkeys(base, 1), base):
                 sizes = {**rest, self.batch: sum(parts)}
-                for _ in range(DRAWS):
-                    found = self._witness_at(rule, parts, sizes, rng)
+                for k in range(DRAWS):
+                    found = self._witness_at(rule, parts, sizes, rng, dense=2 * k < DRAWS)
                     if found is not None:
                         return found
         return None
 
     def _witness_at(
-        self, rule: str, parts: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator
+        self,
+        rule: str,
+        parts: tuple[int, ...],
+        sizes: Mapping[str, int],
+        rng: np.random.Generator,
+        *,
+        dense: bool,
     ) -> Parted | None:
         raw = small_integers(self.program.inputs, sizes, rng, None, 2)
+        if dense:  # a zero hides what it touches; those of a mask are its meaning
+            for tensor in self.program.inputs:
+                if not tensor.is_integer and not tensor.facts and tensor.name not in self.counted():
+                    raw[tensor.name] = np.where(raw[tensor.name] == 0, 1, raw[tensor.name])
         for domain in (Rational(), HighPrecision()):
             values = {
                 t.name: raw[t.name] if t.is_integer else domain.integers(raw[t.name])

@@ -15,7 +15,7 @@ from pullback.verify.forgotten import forgotten
 from pullback.verify.paths import everywhere, missing
 from pullback.verify.setting import Setting
 from pullback.verify.slots import slot_changes
-from pullback.verify.tree import Spot, binary, exchanged, name, path_to, spots, text_of
+from pullback.verify.tree import Spot, additive_terms, binary, exchanged, name, path_to, spots, text_of
 from pullback.verify.vocabulary import Known
 
 LIGHT: Final = 2  # the cost of an edit that may be one of two
@@ -168,22 +168,11 @@ def _usual(words: str) -> int:
 
 def _spread(derived: ast.expr) -> list[tuple[int, ast.expr]]:
     """Its terms; those of a factor or a numerator, each with the rest of the product, count as well."""
-    found = _terms_of(derived)
+    found = additive_terms(derived)
     for sign, term in list(found):
         match term:
             case ast.BinOp(left=a, op=ast.Mult() | ast.Div() | ast.MatMult() as op, right=b):
-                found += [(sign * s, binary(t, op, b)) for s, t in _terms_of(a) if t is not a]
+                found += [(sign * s, binary(t, op, b)) for s, t in additive_terms(a) if t is not a]
                 if not isinstance(op, ast.Div):
-                    found += [(sign * s, binary(a, op, t)) for s, t in _terms_of(b) if t is not b]
+                    found += [(sign * s, binary(a, op, t)) for s, t in additive_terms(b) if t is not b]
     return found
-
-
-def _terms_of(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:
-    match node:
-        case ast.BinOp(left=a, op=ast.Add(), right=b):
-            return [*_terms_of(a, sign), *_terms_of(b, sign)]
-        case ast.BinOp(left=a, op=ast.Sub(), right=b):
-            return [*_terms_of(a, sign), *_terms_of(b, -sign)]
-        case ast.UnaryOp(op=ast.USub(), operand=a):
-            return _terms_of(a, -sign)
-    return [(sign, node)]

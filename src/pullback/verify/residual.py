@@ -16,7 +16,7 @@ import numpy as np
 
 from pullback.verify.edits import Change
 from pullback.verify.factors import factor_of
-from pullback.verify.tree import binary, expression, text_of
+from pullback.verify.tree import additive_terms, binary, expression, text_of
 
 MOST_FACTORS: Final = 4  # of a product entry by entry
 LONGEST_CHAIN: Final = 4  # matrices
@@ -48,7 +48,7 @@ def lacking(
     named: Mapping[str, float],
 ) -> Iterator[Change]:
     """The claim with a term more, or with one of its terms replaced."""
-    terms = _terms(node)
+    terms = additive_terms(node)
     values = [value(term) for _, term in terms]
     if any(v is None or not np.isfinite(v).all() for v in values):
         return
@@ -141,17 +141,6 @@ def _wrapped(text: str) -> str:
     node = expression(text)
     chain = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
     return text if chain or not isinstance(node, ast.BinOp | ast.Compare) else f"({text})"
-
-
-def _terms(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:
-    match node:
-        case ast.BinOp(left=a, op=ast.Add(), right=b):
-            return [*_terms(a, sign), *_terms(b, sign)]
-        case ast.BinOp(left=a, op=ast.Sub(), right=b):
-            return [*_terms(a, sign), *_terms(b, -sign)]
-        case ast.UnaryOp(op=ast.USub(), operand=a):
-            return _terms(a, -sign)
-    return [(sign, node)]
 
 
 def _joined(terms: Sequence[tuple[int, ast.expr]]) -> ast.expr:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.verify.screening_functions import FUNCTIONS
+from pullback.verify.tree import additive_terms
 
 Value = Any
 CONSTANTS: Final = {"pi": np.pi, "e": np.e}
@@ -126,7 +127,7 @@ class Screen:
         try:
             self.axes, self.counts = {i: n for n, i in enumerate(order)}, found
             total: Value = np.zeros([found[i] for i in left])
-            for sign, term in _terms(value):
+            for sign, term in additive_terms(value):
                 summed = [self.axes[i] for i in order if i not in left]
                 if set(self._indices(term)) - set(left) != set(order) - set(left):
                     raise ValueError("a term lacks a summed index")
@@ -246,14 +247,3 @@ def _slots(node: ast.Subscript) -> list[ast.expr]:
 
 def _reads(statement: ast.stmt, names: Collection[str]) -> bool:
     return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(statement))
-
-
-def _terms(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:
-    match node:
-        case ast.BinOp(left=a, op=ast.Add(), right=b):
-            return [*_terms(a, sign), *_terms(b, sign)]
-        case ast.BinOp(left=a, op=ast.Sub(), right=b):
-            return [*_terms(a, sign), *_terms(b, -sign)]
-        case ast.UnaryOp(op=ast.USub(), operand=a):
-            return _terms(a, -sign)
-    return [(sign, node)]

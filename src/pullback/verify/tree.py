@@ -160,3 +160,15 @@ def chain_of(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
         return [*chain_of(node.left), *chain_of(node.right)]
     return [node]
+
+
+def additive_terms(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:
+    """The terms of a sum, each with its sign."""
+    match node:
+        case ast.BinOp(left=a, op=ast.Add(), right=b):
+            return [*additive_terms(a, sign), *additive_terms(b, sign)]
+        case ast.BinOp(left=a, op=ast.Sub(), right=b):
+            return [*additive_terms(a, sign), *additive_terms(b, -sign)]
+        case ast.UnaryOp(op=ast.USub(), operand=a):
+            return additive_terms(a, -sign)
+    return [(sign, node)]
