@@ -330,25 +330,22 @@ class Law:
             for rest in (dict.fromkeys(base, 1), base):
                 sizes = {**rest, self.batch: sum(parts)}
                 for k in range(DRAWS):
-                    found = self._witness_at(rule, parts, sizes, rng, dense=2 * k < DRAWS)
+                    found = self._witness_at(rule, parts, sizes, self._drawn(sizes, rng, 2 * k < DRAWS))
                     if found is not None:
                         return found
         return None
 
-    def _witness_at(
-        self,
-        rule: str,
-        parts: tuple[int, ...],
-        sizes: Mapping[str, int],
-        rng: np.random.Generator,
-        *,
-        dense: bool,
-    ) -> Parted | None:
+    def _drawn(self, sizes: Mapping[str, int], rng: np.random.Generator, dense: bool) -> dict[str, Any]:
+        """Small integers. A zero hides what it touches; those of a mask are its meaning."""
         raw = small_integers(self.program.inputs, sizes, rng, None, 2)
-        if dense:  # a zero hides what it touches; those of a mask are its meaning
-            for tensor in self.program.inputs:
-                if not tensor.is_integer and not tensor.facts and tensor.name not in self.counted():
-                    raw[tensor.name] = np.where(raw[tensor.name] == 0, 1, raw[tensor.name])
+        for tensor in self.program.inputs if dense else ():
+            if not tensor.is_integer and not tensor.facts and tensor.name not in self.counted():
+                raw[tensor.name] = np.where(raw[tensor.name] == 0, 1, raw[tensor.name])
+        return raw
+
+    def _witness_at(
+        self, rule: str, parts: tuple[int, ...], sizes: Mapping[str, int], raw: Mapping[str, Any]
+    ) -> Parted | None:
         for domain in (Rational(), HighPrecision()):
             values = {
                 t.name: raw[t.name] if t.is_integer else domain.integers(raw[t.name])
@@ -365,15 +362,9 @@ class Law:
                     used = self._read(self.program.definitions[-1:])
                     shown = {key: np.asarray(value).tolist() for key, value in raw.items() if key in used}
                     scales = tuple(np.asarray(w).item() for w in weights)
+                    each_number = tuple(numbers[1:-1])
                     return Parted(
-                        dict(sizes),
-                        parts,
-                        shown,
-                        entry,
-                        numbers[0],
-                        tuple(numbers[1:-1]),
-                        scales,
-                        numbers[-1],
+                        dict(sizes), parts, shown, entry, numbers[0], each_number, scales, numbers[-1]
                     )
             except (Unrepresentable, ZeroDivisionError, OverflowError, PullbackError):
                 continue
