@@ -10,6 +10,7 @@ import numpy as np
 
 from pullback.tracing import products
 from pullback.tracing.numbers import Number, Untraceable, best_of, better, current, is_infinite, lift
+from pullback.tracing.ordering import argmax, argmin, argsort
 
 
 class Numbers(np.ndarray):
@@ -74,6 +75,18 @@ class Numbers(np.ndarray):
 
     def clip(self, min: Any = None, max: Any = None, **_: Any) -> Any:  # type: ignore[override]
         return clip(self, min, max)
+
+    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+        return argmax(self, axis, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+        return argmin(self, axis, keepdims=keepdims)
+
+    def argsort(self, axis: Any = -1, *_: Any, **__: Any) -> Any:
+        return argsort(self, axis)
+
+    def sort(self, axis: Any = -1, *_: Any, **__: Any) -> None:
+        self[...] = sorted_along(self, axis)
 
     def item(self, *where: Any) -> Any:
         return _plain(self)[where if where else (0,) * self.ndim]
@@ -191,7 +204,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Any
 
 
 def sorted_along(x: Any, axis: int = -1, **_: Any) -> Any:
-    return np.take_along_axis(x, np.argsort(_plain(x), axis=axis, kind="stable"), axis=axis)
+    return np.take_along_axis(x, argsort(x, axis=axis), axis=axis)
 
 
 def vander_refused(*_: Any, **__: Any) -> Any:
@@ -312,6 +325,9 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "logsumexp": logsumexp,
     "log_softmax": lambda x, axis=None: x - logsumexp(x, axis=axis, keepdims=True),
     "sort": sorted_along,
+    "argmax": argmax,
+    "argmin": argmin,
+    "argsort": argsort,
     "real": lambda x: x,
     "nan_to_num": lambda x, **_: x,
     "median": vander_refused,

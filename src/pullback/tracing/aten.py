@@ -33,6 +33,7 @@ from pullback.tracing.indexing import (
     sliced,
 )
 from pullback.tracing.numbers import Untraceable, better
+from pullback.tracing.ordering import argmax, argmin, argsort
 
 Row = Callable[..., Any]
 
@@ -253,8 +254,7 @@ def _elu(x: Any, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Any:
 
 
 def _sorted(x: Any, dim: int = -1, descending: bool = False, **_: Any) -> Any:
-    plain = x.view(np.ndarray)
-    order = np.argsort(-plain if descending else plain, axis=dim, kind="stable")
+    order = argsort(x, axis=dim, descending=descending)
     return np.take_along_axis(x, order, axis=dim), order
 
 
@@ -327,8 +327,8 @@ OPERATIONS: Final[dict[str, Row]] = {
     "minimum": lambda a, b: wrapped(np.frompyfunc(better("<"), 2, 1)(a, b)), "clamp": _clamp,
     "clamp_min": lambda x, low: _clamp(x, low), "clamp_max": lambda x, high: _clamp(x, None, high),
     "sum": _sum, "mean": _mean, "var": _var, "var_mean": _var_mean, "prod": _product,
-    "amax": _extreme(">"), "amin": _extreme("<"), "max": _best_along(np.argmax, ">"),
-    "min": _best_along(np.argmin, "<"), "argmax": _index_of(np.argmax), "argmin": _index_of(np.argmin),
+    "amax": _extreme(">"), "amin": _extreme("<"), "max": _best_along(argmax, ">"),
+    "min": _best_along(argmin, "<"), "argmax": _index_of(argmax), "argmin": _index_of(argmin),
     "cumsum": cumulated, "logsumexp": lambda x, dim, keepdim=False: logsumexp(x, axis=_axes(dim, x), keepdims=keepdim),
     "mm": lambda a, b: a @ b, "bmm": lambda a, b: a @ b, "mv": lambda a, b: a @ b, "dot": lambda a, b: a @ b,
     "matmul": lambda a, b: a @ b, "addmm": _add_matrix, "baddbmm": _add_matrix, "addmv": _add_matrix,

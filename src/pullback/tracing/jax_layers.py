@@ -11,6 +11,7 @@ from pullback.tracing import linalg
 from pullback.tracing import special as special  # it adds its rows to the functions of NumPy
 from pullback.tracing.arrays import FUNCTIONS, Numbers, extreme, numbers, wrapped
 from pullback.tracing.numbers import Untraceable
+from pullback.tracing.ordering import argsort
 from pullback.tracing.windows import convolved
 
 Row = Callable[..., Any]
@@ -116,12 +117,12 @@ def select_and_scatter_add(
 def _sorted(*operands: Any, dimension: int, num_keys: int = 1, **_: Any) -> Any:
     if num_keys != 1:
         raise Untraceable("sorting by several keys has no meaning here")
-    order = np.argsort(operands[0].view(np.ndarray), axis=dimension, kind="stable")
+    order = argsort(operands[0], axis=dimension)
     return [wrapped(np.take_along_axis(x, order, axis=dimension)) for x in operands]
 
 
 def _top(x: Any, *, k: int, axis: int = -1, **_: Any) -> Any:
-    order = np.argsort(-x.view(np.ndarray), axis=axis, kind="stable")
+    order = argsort(x, axis=axis, descending=True)
     few = np.take(order, np.arange(k), axis=axis)
     return [wrapped(np.take_along_axis(x, few, axis=axis)), few.astype(np.int32)]
 

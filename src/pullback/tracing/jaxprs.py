@@ -14,6 +14,7 @@ from pullback.tracing.arrays import FUNCTIONS, Numbers, extreme, numbers, wrappe
 from pullback.tracing.indexing import cumulated
 from pullback.tracing.jax_layers import LAYERS
 from pullback.tracing.numbers import Number, Untraceable
+from pullback.tracing.ordering import argmax, argmin
 
 Row = Callable[..., Any]
 
@@ -190,7 +191,7 @@ PRIMITIVES: Final[dict[str, Row]] = {
     "reduce_max": _best(">"), "reduce_min": _best("<"),
     "reduce_and": lambda x, axes, **_: np.all(x, axis=tuple(axes)),
     "reduce_or": lambda x, axes, **_: np.any(x, axis=tuple(axes)),
-    "argmax": _index_of(np.argmax), "argmin": _index_of(np.argmin), "cumsum": _cumulative,
+    "argmax": _index_of(argmax), "argmin": _index_of(argmin), "cumsum": _cumulative,
     "dot_general": _dot, "broadcast_in_dim": _broadcast, "slice": _slice, "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _dynamic_update, "pad": _pad, "select_n": _select, "convert_element_type": _convert,
     "reshape": lambda x, *_, new_sizes, **__: np.reshape(x, new_sizes),

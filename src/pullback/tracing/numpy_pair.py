@@ -38,6 +38,7 @@ CODE_ERRORS: Final = (
     NotImplementedError,
     OSError,
     RuntimeError,
+    SystemError,  # NumPy's loops over objects, where a comparison fails
     TypeError,
     ValueError,
     np.linalg.LinAlgError,
