@@ -35,7 +35,7 @@ JACOBIANS = [
     (SOFTMAX, "x", ["J = diag(P) - outer(P, P)"]),
     (("y = A @ x", {"A": "M N", "x": "N"}), "x", ["J = A"]),
     (("y = exp(x)", {"x": "N"}), "x", ["J = diag(y)"]),
-    (("y = relu(W @ x)", {"W": "M N", "x": "N"}), "x", ["J = diag(W @ x > 0) @ W"]),
+    (("y = relu(W @ x)", {"W": "M N", "x": "N"}), "x", ["J = diag(y > 0) @ W"]),
     (("y = x + 1", {"x": "N"}), "x", ["J = eye(N)"]),
     (("s = sum(x)", {"x": "N"}), "x", ["J = ones([N])"]),
     (("y = 2 * a", {"x": "N", "a": "N"}), "x", ["J = zeros([N, N])"]),

@@ -64,7 +64,10 @@ class Tensor(Node):
 class Expr(Node):
     """One number, as a function of the free indices."""
 
+    # What is asked of a node often is kept with it: its free indices, its tensors, its text without regard to order.
     _free: frozenset[Index] | None = field(init=False, repr=False, default=None)
+    _tensors: tuple[Tensor, ...] | None = field(init=False, repr=False, default=None)
+    _key: str | None = field(init=False, repr=False, default=None)
 
 
 @final

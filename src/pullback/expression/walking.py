@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from pullback.expression.building import add, bracket, mul, power, total
 from pullback.expression.nodes import (
@@ -22,29 +22,23 @@ from pullback.expression.nodes import (
     Tensor,
 )
 
+_BELOW: Final[dict[type[Expr], Callable[[Any], tuple[Expr, ...]]]] = {
+    Access: lambda e: e.slots,
+    Add: lambda e: e.terms,
+    Mul: lambda e: e.factors,
+    Pow: lambda e: (e.base, e.exponent),
+    Call: lambda e: e.arguments,
+    Bracket: lambda e: (e.left, e.right),
+    Sum: lambda e: (e.body,),
+    Element: lambda e: e.at + e.bodies,
+    Partial: lambda e: (e.of, e.by),
+}
+
 
 def children(e: Expr) -> tuple[Expr, ...]:
     """The direct subexpressions, bound ones included; extents of indices are not children."""
-    match e:
-        case Access(_, slots):
-            return slots
-        case Add(terms):
-            return terms
-        case Mul(factors):
-            return factors
-        case Pow(base, exponent):
-            return (base, exponent)
-        case Call(_, arguments):
-            return arguments
-        case Bracket(_, left, right):
-            return (left, right)
-        case Sum(_, body):
-            return (body,)
-        case Element(_, at, _, bodies, _):
-            return at + bodies
-        case Partial(of, by):
-            return (of, by)
-    return ()
+    below = _BELOW.get(type(e))
+    return () if below is None else below(e)
 
 
 def rebuild(e: Expr, new: tuple[Expr, ...]) -> Expr:
@@ -96,7 +90,11 @@ def accesses(e: Expr) -> list[Access]:
 
 def tensors(e: Expr) -> list[Tensor]:
     """The distinct tensors read in `e`, in the order of reading."""
-    return list(dict.fromkeys(access.tensor for access in accesses(e)))
+    if e._tensors is None:
+        found = tuple(dict.fromkeys(access.tensor for access in accesses(e)))
+        object.__setattr__(e, "_tensors", found)
+        return list(found)
+    return list(e._tensors)
 
 
 _NOTHING: Final[frozenset[Index]] = frozenset()

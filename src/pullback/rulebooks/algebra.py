@@ -44,6 +44,15 @@ def key(e: Expr) -> Key:
 
 
 def _key(e: Expr, bound: dict[Index, str]) -> Key:
+    """The key under names for bound indices; where none of these is in `e`, it is kept with the node."""
+    if bound and not free(e).isdisjoint(bound):
+        return _made_key(e, bound)
+    if e._key is None:
+        object.__setattr__(e, "_key", _made_key(e, {}))
+    return str(e._key)
+
+
+def _made_key(e: Expr, bound: dict[Index, str]) -> Key:
     match e:
         case Index(name, _):
             return bound.get(e, name)
