@@ -7,8 +7,22 @@ from itertools import product
 
 import pytest
 
-from pullback.expression import Access, Add, Bracket, Call, Expr, Index, Size, Tensor, add, mul, num, power
-from pullback.rulebooks.normal import Term, has_quotient, unmasked, unsigned
+from pullback.expression import (
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Expr,
+    Index,
+    Size,
+    Tensor,
+    add,
+    mul,
+    num,
+    power,
+    total,
+)
+from pullback.rulebooks.normal import Term, expand, has_quotient, unmasked, unsigned
 
 i = Index("i", Size("N"))
 u = Access(Tensor("u", (Size("N"),)), (i,))
@@ -51,6 +65,11 @@ def test_a_sign_alone_keeps_its_zero() -> None:
 )
 def test_a_quotient_is_a_division_by_something_that_varies(sum_: Add, expected: bool) -> None:
     assert has_quotient(sum_) is expected
+
+
+def test_a_sum_over_an_index_that_is_bound_again_inside_counts_its_size() -> None:
+    (term,) = expand(total((i,), mul(num(3), total((i,), u))), lambda _: False)
+    assert (term.coefficient, term.powers, term.bound) == (3, {u: 1, Size("N"): 1}, (i,))
 
 
 RELU, POSITIVE = Call("relu", (u,)), Bracket(">", u, num(0))

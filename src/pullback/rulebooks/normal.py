@@ -120,7 +120,8 @@ def _power_term(base: Expr, n: Fraction) -> Term:
 
 
 def _bind(term: Term, indices: tuple[Index, ...]) -> Term:
-    used = [i for i in indices if any(i in free(base) for base in term.powers)]
+    """Σ_i of a term. An index that a sum inside binds again is not read by the term, so that it is idle here."""
+    used = [i for i in indices if i not in term.bound and any(i in free(base) for base in term.powers)]
     idle = [i for i in indices if i not in used]
     result = Term(term.coefficient, term.powers, (*used, *term.bound))
     for index in idle:
