@@ -164,9 +164,7 @@ class Derivation:
         if self.captured is None:
             return backward.Backward(self.derived, sizes, backend=backend)
         held = {name: self.captured.values[name] for name in self.captured.parameters}
-        return backward.Backward(
-            self.derived, sizes, defaults=held, names=self.captured.names, backend=backend
-        )
+        return backward.Backward(self.derived, sizes, defaults=held, code=self.captured, backend=backend)
 
     def __repr__(self) -> str:
         return "\n".join(repr(formula) for formula in self.gradients.values())

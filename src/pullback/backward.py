@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from pullback.errors import DomainProblem, LimitProblem, NameProblem, ShapeProbl
 from pullback.expression import Expr, Tensor, sizes_in
 from pullback.libraries import LIBRARIES
 from pullback.sizes import evaluate_size, shape_text, size_text
+
+if TYPE_CHECKING:
+    from pullback.capture.captured import Captured
 
 
 class Gradients(dict[str, Any]):
@@ -48,15 +51,17 @@ class Backward:
         source: Source | None = None,
         results: Mapping[str, Tensor] | None = None,
         defaults: Mapping[str, Any] | None = None,
-        names: Mapping[str, str] | None = None,
+        code: Captured | None = None,
         backend: str = "numpy",
     ) -> None:
         """`source` and `results` (what it returns, by key) are those of the backward pass where not given.
 
-        defaults: values of inputs that a call may leave out. names: other names of the inputs, as `fc.weight`.
+        defaults: values of inputs that a call may leave out. code: what the program
+        was read from: its inputs have names there, as `fc.weight`, and it gives the inputs that are data.
         """
         self._defaults = dict(defaults or {})
-        self._names = dict(names or {})
+        self._names = dict(code.names) if code else {}
+        self._data = code.data if code else None
         self._derived = derived
         self._sizes = dict(sizes or {})
         self._results = dict(results or {tensor.name: tensor for tensor in derived.wrt})
@@ -78,7 +83,10 @@ class Backward:
 
     def __call__(self, inputs: Mapping[str, Any], upstream: Any = None) -> dict[str, Any]:
         named = {self._names.get(name, name): x for name, x in inputs.items()}
-        arrays = self._arrays({**self._defaults, **named})
+        given = {**self._defaults, **named}
+        if self._data is not None:
+            given = {**self._data(given), **given}
+        arrays = self._arrays(given)
         sizes = self._solve(arrays)
         scale = None
         if self._derived.upstream is not None:

@@ -230,13 +230,6 @@ def _solve(w: Writer, a: Value, b: Value, **_: Any) -> Value:
     return w.define("solve({0}, {1})", a, b, shape=b.shape, style="operator")
 
 
-def _diagonal(w: Writer, x: Value, *args: Any, **_: Any) -> Value:
-    if any(args) and args not in ((0, 0, 1), (0, -2, -1)):
-        raise refuse("a diagonal beside the main one")
-    shape = x.shape[:1] if x.rank == 2 else (*x.shape, *x.shape)
-    return w.define("diag({0})", x, shape=shape, style="contraction")
-
-
 # ---- constants
 
 
@@ -363,8 +356,6 @@ TABLE: Final[dict[str, Row]] = {
     "linalg_cholesky": _operator("cholesky({0})", 0),
     "cholesky": _operator("cholesky({0})", 0),
     "linalg_solve": _solve,
-    "diag": _diagonal,
-    "diagonal": _diagonal,
     "zeros": _filled(0),
     "ones": _filled(1),
     "zeros_like": _filled_like(0),

@@ -96,6 +96,12 @@ def batch_norm(
     return _affine(w, hat, scale, shift)
 
 
+def _batch_norm_legit(w: Writer, x: Value, weight: Any, bias: Any, *rest: Any) -> Value:
+    """With running statistics, or without them."""
+    *held, training, momentum, eps = rest
+    return batch_norm(w, x, weight, bias, *(held or (None, None)), training, momentum, eps)
+
+
 def group_norm(
     w: Writer, x: Value, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
 ) -> Value:
@@ -345,8 +351,19 @@ def _masked(w: Writer, s: Value, mask: Value | None, is_causal: bool) -> Value:
     return phrases.where(w, mask, s, value(w, NEGATIVE)) if mask.kind == "bool" else phrases.add_(w, s, mask)
 
 
-def embedding(w: Writer, table: Value, index: Value, *_: Any) -> Value:
-    return phrases.take(w, table, index, 0)
+def embedding(w: Writer, table: Value, index: Value, padding: int = -1, *_: Any) -> Value:
+    """Rows by their number; the row `padding` is read without a gradient."""
+    rows = phrases.take(w, table, index, 0)
+    if padding < 0:
+        return rows
+    kept = w.computed("padding", lambda _, args: args[0][padding].numpy(), table.shape[1:])
+    found: Value = phrases.where(
+        w,
+        w.elementwise(f"{{0}} == {padding}", phrases.new_axis(w, index, index.rank), kind="bool"),
+        kept,
+        rows,
+    )
+    return found
 
 
 CONV2D: Final = _convolution(2)
@@ -356,6 +373,13 @@ TABLE: Final[dict[str, Row]] = {
     "rms_norm": rms_norm,
     "batch_norm": batch_norm,
     "group_norm": group_norm,
+    "native_layer_norm": lambda w, *p: (layer_norm(w, *p), None, None),
+    "_native_batch_norm_legit": lambda w, x, a, b, *p: (_batch_norm_legit(w, x, a, b, *p), None, None),
+    "native_group_norm": lambda w, x, a, b, n, c, s, groups, eps: (
+        group_norm(w, x, groups, a, b, eps),
+        None,
+        None,
+    ),
     "instance_norm": instance_norm,
     "conv1d": _convolution(1),
     "conv2d": CONV2D,

@@ -53,32 +53,50 @@ def _kl_div(w: Writer, x: Value, y: Value, reduction: int = 1, *, log_target: bo
     return reduced(w, w.elementwise(template, x, y), reduction)
 
 
-def _demand_counted(target: Value, ignored: int) -> None:
-    """`ignore_index` drops rows by their values; nothing is dropped where no label has that value."""
-    if target.data is not None and (target.data == ignored).any():
-        raise refuse(
-            f"some labels have the value {ignored}, which is ignored",
-            "leave the rows out, or weigh them by a mask",
-        )
+def _counted(w: Writer, target: Value, ignored: int) -> tuple[Value, Value | None]:
+    """The labels, and which of them count: `ignore_index` drops rows. None where the example drops none."""
+    found = w.see(1) if target.data is None else target.data
+    if not (found == ignored).any():
+        return target, None
+
+    def labels(_: Any, args: tuple[Any, ...]) -> Any:
+        return args[1].masked_fill(args[1] == ignored, 0).numpy()
+
+    def counted(_: Any, args: tuple[Any, ...]) -> Any:
+        return (args[1] != ignored).numpy()
+
+    return w.computed("labels", labels, target.shape), w.computed("counted", counted, target.shape)
+
+
+def _share(w: Writer, labels: Value, counted: Value | None, weight: Value | None) -> Value | None:
+    """How much each label counts: the weight of its class, nothing where it is ignored; None where all count."""
+    share = None if weight is None else phrases.take(w, weight, labels, 0)
+    return counted if share is None else share if counted is None else phrases.times(w, share, counted)
+
+
+def _picked(w: Writer, logp: Value, labels: Value) -> Value:
+    """logp[n, t[n]], or logp[t] of a single example."""
+    if logp.rank > 1:
+        return phrases.picked(w, logp, labels, "picked")
+    w.ranges_over(labels, logp.shape[0])
+    return w.define("{0}[{1}]", logp, labels, shape=(), style="view", hint="picked")
+
+
+def _weighed(w: Writer, terms: Value, share: Value | None, reduction: int) -> Value:
+    """The terms; their mean is over what counts."""
+    if share is None or reduction != 1:
+        return reduced(w, terms, reduction)
+    total, count = phrases.reduce(w, "sum", terms), phrases.reduce(w, "sum", share)
+    return w.elementwise("{0} / {1}", total, count, hint="L")
 
 
 def _nll(w: Writer, logp: Value, target: Value, weight: Any, reduction: int, ignored: int) -> Value:
     """-logp[n, t[n]]; weights of classes enter the mean's denominator too."""
-    _demand_counted(target, ignored)
-    rows = logp if logp.rank > 1 else phrases.new_axis(w, logp, 0)
-    t = target if target.rank else phrases.new_axis(w, target, 0)
-    if logp.rank == 1:
-        raise refuse("a loss of one example without a batch axis", "x[None]")
-    chosen = phrases.picked(w, rows, t, "picked")
-    if weight is None:
-        return reduced(w, w.elementwise("-{0}", chosen), reduction)
-    share = phrases.take(w, weight, t, 0)
-    terms = w.elementwise("-{0} * {1}", share, chosen)
-    if reduction != 1:
-        return reduced(w, terms, reduction)
-    return w.elementwise(
-        "{0} / {1}", phrases.reduce(w, "sum", terms), phrases.reduce(w, "sum", share), hint="L"
-    )
+    labels, counted = _counted(w, target, ignored)
+    share = _share(w, labels, counted, weight)
+    chosen = _picked(w, logp, labels)
+    terms = w.elementwise("-{0}", chosen) if share is None else w.elementwise("-{0} * {1}", share, chosen)
+    return _weighed(w, terms, share, reduction)
 
 
 def nll_loss(
@@ -103,12 +121,16 @@ def cross_entropy(
         return _soft_labels(w, logp, target, weight, reduction, label_smoothing)
     if not label_smoothing:
         return _nll(w, logp, target, weight, reduction, ignored)
-    if weight is not None:
-        raise refuse("label smoothing together with weights of classes")
-    hard = _nll(w, logp, target, None, 0, ignored)
-    even = phrases.reduce(w, "mean", logp, axis)
+    labels, counted = _counted(w, target, ignored)
+    share = _share(w, labels, counted, weight)
+    chosen = _picked(w, logp, labels)
+    hard = chosen if share is None else phrases.times(w, share, chosen)
+    spread = logp if weight is None else phrases.times(w, logp, phrases.per_channel(w, weight, logp))
+    even = phrases.reduce(w, "mean", spread, axis)
+    even = even if counted is None else phrases.times(w, counted, even)
     a, b = w.number(1 - label_smoothing), w.number(label_smoothing)
-    return reduced(w, w.elementwise("{1} * {0} - {3} * {2}", hard, a, even, b), reduction)
+    terms = w.elementwise("-({1} * {0} + {3} * {2})", hard, a, even, b)
+    return _weighed(w, terms, share, reduction)
 
 
 def _soft_labels(

@@ -18,6 +18,7 @@ from pullback.sizes import evaluate_size
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Array]
+Data = Callable[[Mapping[str, Any]], Mapping[str, Array]]
 TOLERANCE = 1e-9
 
 
@@ -38,6 +39,7 @@ class Captured:
     wrt: tuple[str, ...] = ()  # inputs that have a gradient unless others are asked for
     parameters: tuple[str, ...] = ()  # inputs that the code itself holds, so that their values are known
     notes: tuple[str, ...] = ()  # conditions under which the program stands for the code
+    data: Data | None = None  # gives the inputs that the code computes without a gradient, from the others
 
     def read(self) -> Program:
         """The program as equations."""
@@ -48,6 +50,10 @@ class Captured:
             assume=self.assume,
             ranges=self.ranges,
         )
+
+    def data_for(self, values: Mapping[str, Any]) -> Mapping[str, Array]:
+        """The inputs that the code computes without a gradient, for values of its own."""
+        return {} if self.data is None else self.data(values)
 
     def original(self, name: str) -> str:
         """The code's own name for an input."""
@@ -63,6 +69,7 @@ def verify(captured: Captured, run: Run, others: Sequence[Mapping[str, Array]] =
     program = captured.read()
     for values in ({}, *others):
         given = {**captured.values, **values}
+        given |= captured.data_for(given)
         expected = np.asarray(run(given), dtype=np.float64)
         found = output_of(program, given, captured.sizes)
         if found.shape != expected.shape:

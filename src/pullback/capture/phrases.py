@@ -271,7 +271,12 @@ def picked(w: Writer, x: Value, index: Value, hint: str = "") -> Value:
 
 def counts(t: Value) -> bool:
     """0, 1, 2, …: an index that names the rows in their order."""
-    return t.constant and t.data is not None and np.array_equal(t.data, np.arange(t.data.size))
+    return (
+        t.constant
+        and not t.computed
+        and t.data is not None
+        and np.array_equal(t.data, np.arange(t.data.size))
+    )
 
 
 def _slice_of_input(index: Value) -> tuple[Value, list[Expr], list[Expr]] | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pullback.capture.captured import Captured
-from pullback.capture.torch_graph import LETTERS, Reading, TorchCode, flat
-from pullback.errors import DomainProblem, PullbackError
+from pullback.capture.torch_graph import LETTERS, TABLE, Reading, TorchCode, flat
+from pullback.errors import DomainProblem, InternalProblem, PullbackError
 from pullback.tracing.numpy_pair import CODE_ERRORS
 
 
@@ -21,27 +23,29 @@ class Exported(TorchCode):
     """Code that is exported, once with free sizes and, where that fails, with the numbers of the example."""
 
     def capture(self) -> Captured:
-        """With free sizes where the code allows it, else with the numbers of the example."""
+        """With free sizes where the code allows it, else with a free first axis, else with those of the example."""
         problem: PullbackError | None = None
-        for free in (True, False):
+        for free in (4, 1, 0):
             exported = self._exported(free)
             if exported is None:
                 continue
-            try:
-                return Reading(self, exported).captured()
-            except PullbackError as error:
-                problem = error
+            for graph in (exported, None):
+                try:
+                    return Reading(self, graph or decomposed(exported)).captured()
+                except PullbackError as error:
+                    problem = problem or error
         assert problem is not None
         raise problem
 
-    def _exported(self, free: bool) -> Any:
+    def _exported(self, free: int) -> Any:
+        """The graph; at most `free` axes of each argument have a size that is free."""
         import torch
         from torch.export import Dim, export
 
         def dimensions(x: Any) -> Any:
             if not isinstance(x, torch.Tensor):
                 return [dimensions(part) for part in x] if isinstance(x, list | tuple) else None
-            named = LETTERS.get(x.dim(), ())
+            named = LETTERS.get(x.dim(), ())[:free]
             return {axis: Dim.AUTO for axis in range(len(named)) if x.shape[axis] > 1}
 
         shapes = None
@@ -51,7 +55,8 @@ class Exported(TorchCode):
                 tuple(listed) if not self.kwargs else _by_name(self.module, self.args, self.kwargs, listed)
             )
         try:
-            return export(self.module, self.args, self.kwargs, dynamic_shapes=shapes, strict=False)
+            with _quiet():
+                return export(self.module, self.args, self.kwargs, dynamic_shapes=shapes, strict=False)
         except CODE_ERRORS as error:
             if free:
                 return None
@@ -60,6 +65,34 @@ class Exported(TorchCode):
                 f"the code cannot be exported ({type(error).__name__}: {first})",
                 hint="no control flow that depends on values, no conversion of a tensor to a number",
             ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the pages that PyTorch logs about a graph that it cannot export: the refusal says what matters."""
+    loggers = [logging.getLogger(f"torch.{name}") for name in ("fx.experimental.symbolic_shapes", "export")]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was
+
+
+def decomposed(exported: Any) -> Any:
+    """The graph with assignments in place as values, and operations without a row as PyTorch says them in others."""
+    from torch.export import default_decompositions
+
+    table = default_decompositions()
+    for operation in list(table):
+        if str(operation).removeprefix("aten.").split(".")[0] in TABLE:
+            del table[operation]
+    try:
+        return exported.run_decompositions(table)
+    except CODE_ERRORS as error:
+        raise InternalProblem(f"PyTorch cannot decompose the graph: {error}") from error
 
 
 def _by_name(

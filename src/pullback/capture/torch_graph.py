@@ -14,18 +14,22 @@ import numpy as np
 
 from pullback.capture.aten import TABLE as OPERATIONS
 from pullback.capture.aten_cells import TABLE as CELLS
+from pullback.capture.aten_data import TABLE as DATA
+from pullback.capture.aten_data import ungraded
 from pullback.capture.aten_layers import TABLE as LAYERS
 from pullback.capture.aten_losses import TABLE as LOSSES
+from pullback.capture.aten_recurrent import TABLE as RECURRENT
 from pullback.capture.aten_views import TABLE as VIEWS
-from pullback.capture.captured import Array, Captured, verify
-from pullback.capture.torch_places import called_as, place_of
+from pullback.capture.captured import Captured
+from pullback.capture.torch_data import Numbers, Pick
+from pullback.capture.torch_held import Holding
+from pullback.capture.torch_places import called_as, place_of, spoken
 from pullback.capture.writing import Value, Writer
-from pullback.errors import DomainProblem, InternalProblem, PullbackError, ShapeProblem, nearest
+from pullback.errors import DomainProblem, InternalProblem, PullbackError, nearest
 from pullback.reading.shapes import parse_size
-from pullback.sizes import evaluate_size, same_size, shape_text
-from pullback.tracing.numpy_pair import CODE_ERRORS
+from pullback.sizes import same_size, shape_text, size_text
 
-TABLE: Final = {**OPERATIONS, **VIEWS, **LAYERS, **CELLS, **LOSSES}
+TABLE: Final = {**OPERATIONS, **VIEWS, **LAYERS, **CELLS, **LOSSES, **RECURRENT, **DATA}
 LETTERS: Final = {
     1: ("N",),
     2: ("N",),
@@ -54,8 +58,7 @@ class TorchCode:
 
         count = len(self.args)
         kwargs = dict(zip(self.kwargs, arguments[count:], strict=True))
-        with torch.no_grad():
-            found = torch.func.functional_call(self.module, dict(held), tuple(arguments[:count]), kwargs)
+        found = torch.func.functional_call(self.module, dict(held), tuple(arguments[:count]), kwargs)
         return flat(found)
 
 
@@ -81,21 +84,36 @@ class Reading:
         self.tied: dict[int, Any] = {}  # the module's tensors, by identity
         self.leaf = 0  # how many of the leaves have been met: numbers are leaves, too
         self.given: dict[str, int] = {}  # name of an argument -> its place among the leaves
-        self.arguments: dict[str, Value] = {}
+        self.shapes: dict[str, Any] = {}  # name of an argument -> its shape
+        specs = exported.graph_signature.input_specs
+        self.own = {s.arg.name: self._found(s) for s in specs if s.kind.name != "USER_INPUT"}
+        self.targets: dict[str, str] = {}  # placeholder -> the first path of what it stands for
+        self.first: dict[int, str] = {}
+        self.numbers = Numbers(exported, self.leaves, self.own)
+        self.lengths: dict[Any, Value] = {}  # where a mask holds, by the mask
+        self.node: Any = None  # the operation that is being read
+        self.writer.computed = self._computed
+        self.writer.see = lambda k: self.numbers.at(self.node)[1][k].numpy()
 
     def captured(self) -> Captured:
         nodes = list(self.exported.graph.nodes)
         specs = {spec.arg.name: spec for spec in self.exported.graph_signature.input_specs}
         for node in nodes:
             if node.op == "placeholder":
+                self.node = node
                 self.values[node] = self._input(node, specs[node.name])
+            elif node.op == "get_attr":
+                self.values[node] = None
         for node in nodes:
             if node.op == "call_function":
                 self.values[node] = self._called(node)
         output, place = self._output(nodes[-1])
         captured = self.writer.finish(output)
-        self._hold_against(captured, place)
-        return captured
+        if not captured.wrt:
+            raise DomainProblem("no gradient flows from the output to any input")
+        holding = Holding(self, captured, place)
+        holding.demand_same()
+        return holding.captured
 
     # ---- sizes
 
@@ -111,8 +129,13 @@ class Reading:
     def _shape(self, tensor: Any, letters: Sequence[str] = ()) -> tuple[Any, ...]:
         for axis, extent in enumerate(tensor.shape):
             if not isinstance(extent, int):
-                self._name_size(str(extent.node.expr), extent.node.hint, letters, axis)
+                self._name_size(str(extent.node.expr), self._example(extent, axis), letters, axis)
         return tuple(self._size(extent) for extent in tensor.shape)
+
+    def _example(self, extent: Any, axis: int) -> int:
+        """A size in the example; one that depends on values is read off the numbers."""
+        hint = None if str(extent.node.expr).startswith("u") else extent.node.hint
+        return int(flat(self.numbers.at(self.node)[0])[0].shape[axis]) if hint is None else int(hint)
 
     def _name_size(self, symbol: str, example: int, letters: Sequence[str], axis: int) -> None:
         if not symbol.isidentifier() or symbol in self.symbols:
@@ -137,18 +160,17 @@ class Reading:
             name = self.own_names.get(place, node.name)
             self.given[name] = place
             kind = _kind(example)
-            shape = self._shape(tensor, letters)
-            made = self.writer.input(name, shape, kind=kind, values=example.detach().numpy())
-            self.arguments[name] = made
-            return made
-        found = self._found(spec)
+            shape = self.shapes[name] = self._shape(tensor, letters)
+            return self.writer.input(name, shape, kind=kind, values=example.detach().numpy())
+        found = self.own[node.name]
+        self.targets[node.name] = self.first.setdefault(id(found), spec.target)
         if id(found) in self.tied:
             return self.tied[id(found)]
         held = found.detach().clone()
         self.held[spec.target] = held
         kind = _kind(held)
         if kind != "float" or not held.numel():
-            return self.writer.constant(held.numpy(), spec.target) if held.numel() else None
+            return self._constant(held.numpy(), spec.target) if held.numel() else None
         constant = spec.kind.name != "PARAMETER" or not found.requires_grad
         made = self.writer.input(
             spec.target, held.shape, values=held.numpy(), parameter=True, constant=constant
@@ -169,18 +191,17 @@ class Reading:
         value = node.meta.get("val")
         if not isinstance(value, list | tuple) and not hasattr(value, "dtype"):
             return self._number(value)
+        self.node = node
         if node.target is operator.getitem:
-            found = self.values[node.args[0]][node.args[1]]
-            return found
+            whole = self.values[node.args[0]]
+            return whole[node.args[1]]
         name = str(node.target).split(".")[1] if str(node.target).startswith("aten.") else ""
         mutates = name.endswith("_") and not name.endswith("__")
         name = name[:-1] if mutates else name
         constant = self._folded(node)
         if constant is not None:
             return constant
-        if name == "detach":
-            raise self._refused(node, "detach cuts the gradient, which a program of the language cannot say")
-        row = TABLE.get(name)
+        row = TABLE.get(name, ungraded(node))
         if row is None:
             near = nearest(name, TABLE) if name else None
             raise self._refused(node, f"the operation {node.target} is not known", near or "")
@@ -190,23 +211,61 @@ class Reading:
         return made
 
     def _number(self, value: Any) -> Any:
-        if value is None or isinstance(value, int | float | bool):
-            return value
+        if value is None or isinstance(value, int | float | bool) or type(value).__name__ == "SymBool":
+            return value  # a condition on sizes is export's own assertion
         return self._size(value)
 
     def _folded(self, node: Any) -> Value | None:
         """A value that depends on no input: evaluated, and written as a constant."""
         inputs = node.all_input_nodes
         known = [self.values.get(x) for x in inputs]
-        if any(not _is_known(x) for x in known) or str(node.target).split(".")[1] in _KEPT:
+        name = str(node.target).rpartition("aten.")[2].split(".")[0]
+        if any(not _is_known(x) for x in known) or name in _KEPT:
             return None
         value = node.meta["val"]
         if isinstance(value, list | tuple) or any(not isinstance(n, int) for n in value.shape):
             return None
-        args, kwargs = self._arguments(node.args, plain=True), self._arguments(node.kwargs, plain=True)
-        found = node.target(*args, **kwargs).detach()
-        made = self.writer.constant(np.asarray(found.numpy()), node.name)
-        made.data = found.numpy() if made.data is None else made.data
+        return self._constant(self.numbers.at(node)[0].numpy(), node.name)
+
+    def _constant(self, found: Any, hint: str) -> Value:
+        """An array of the code; a condition keeps its kind, so that it may be an index."""
+        made = self.writer.constant(found, hint)
+        made.data = found if made.data is None or found.dtype.kind == "b" else made.data
+        return made
+
+    def _computed(
+        self,
+        hint: str,
+        pick: Pick | None = None,
+        shape: Any = None,
+        *,
+        which: int | None = None,
+        length: bool = False,
+    ) -> Value:
+        """Data: what the code computes without a gradient, as an input of the program with its value here.
+
+        pick: what it is of the operation's result and arguments; which: of several results one. length: of a result
+        whose first axis has as many entries as the values decide.
+        """
+        own = self.node.meta["val"]
+        same = (str(self.node.target), str(self.node.args[1:])) if length else None
+        if same in self.lengths:  # the same mask once more
+            self.symbols[str(own.shape[0].node.expr)] = size_text(self.lengths[same].shape[0])
+            return self.lengths[same]
+        take = pick or (lambda result, _: (result if which is None else result[which]).numpy())
+        name = next(n for n in (hint, *(f"{hint}{k}" for k in range(1, 999))) if n not in self.numbers.picks)
+        found = np.asarray(self.numbers.pick(name, self.node, take))
+        if shape is None:
+            sizes = self._shape(own if which is None else own[which])
+            shape = sizes[:1] if length else sizes
+        kind: Any = {"f": "float", "b": "bool"}.get(found.dtype.kind, "int")
+        if kind == "int" and (found < 0).any():
+            kind = "float"
+        made = self.writer.input(name, shape, kind=kind, values=found, constant=True)
+        made.computed = True
+        if same is not None:
+            self.lengths[same] = made
+        self.writer.notes.append(f"{name} is data from {spoken(self.node)}: no gradient flows through it")
         return made
 
     def _applied(self, row: Any, node: Any) -> Any:
@@ -215,7 +274,7 @@ class Reading:
         writer.hint = called_as(node)
         before = len(writer.values)
         try:
-            made = row(writer, *self._arguments(node.args), **self._arguments(_meant(node.kwargs)))
+            made = self._row(row, node)
         except PullbackError as error:
             raise self._refused(node, error.message, error.hint) from error
         except TypeError as error:
@@ -228,6 +287,25 @@ class Reading:
         self._check_shapes(node, results)
         return made
 
+    def _row(self, row: Any, node: Any) -> Any:
+        """What a row makes; where it has no meaning for whole numbers that the code computes, these are data."""
+        kwargs = self._arguments(_meant(node.kwargs))
+        try:
+            return row(self.writer, *self._arguments(node.args), **kwargs)
+        except PullbackError:
+            whole = [x for x in node.all_input_nodes if getattr(self.values[x], "kind", "") == "int"]
+            if not whole:
+                raise
+            kept = {x: self.values[x] for x in whole}
+            for x in whole:
+                self.node, hint = x, called_as(x) or x.name
+                self.values[x] = self._computed(hint)
+            self.node = node
+            try:
+                return row(self.writer, *self._arguments(node.args), **kwargs)
+            finally:
+                self.values.update(kept)
+
     def _check_shapes(self, node: Any, results: Sequence[Any]) -> None:
         value = node.meta["val"]
         for x, expected in zip(results, value if isinstance(value, list | tuple) else (value,), strict=False):
@@ -238,19 +316,18 @@ class Reading:
                         f"{node.target} gives {shape_text(shape)}, captured as {shape_text(x.shape)}"
                     )
 
-    def _arguments(self, x: Any, plain: bool = False) -> Any:
+    def _arguments(self, x: Any) -> Any:
         if isinstance(x, dict):
-            return {key: self._arguments(part, plain) for key, part in x.items()}
+            return {key: self._arguments(part) for key, part in x.items()}
         if isinstance(x, list | tuple):
             return (
-                [self._arguments(part, plain) for part in x]
+                [self._arguments(part) for part in x]
                 if isinstance(x, list)
-                else tuple(self._arguments(part, plain) for part in x)
+                else tuple(self._arguments(part) for part in x)
             )
         if not hasattr(x, "all_input_nodes"):
             return x
-        found = self.values[x]
-        return _tensor(found) if plain else found
+        return self.values[x]
 
     def _refused(self, node: Any, what: str, hint: str = "") -> DomainProblem:
         place = place_of(node)
@@ -280,62 +357,6 @@ class Reading:
         assert found is not None
         return found, chosen
 
-    def _hold_against(self, captured: Captured, place: int) -> None:
-        import torch
-
-        def run(values: Mapping[str, Array]) -> Array:
-            def tensor(name: str, like: Any) -> Any:
-                own = captured.names.get(name, _unread(name))
-                if own not in values:
-                    return like.clone() if isinstance(like, torch.Tensor) else like
-                return torch.from_numpy(np.array(values[own])).to(like.dtype)
-
-            held = {
-                name: tensor(name, x) for name, x in self.held.items() if name not in self.exported.constants
-            }
-            names = {at: name for name, at in self.given.items()}
-            leaves = [tensor(names.get(k, ""), x) for k, x in enumerate(self.leaves)]
-            found = self.code.outputs(held, _rebuilt((*self.code.args, *self.code.kwargs.values()), leaves))
-            return np.asarray(found[place].numpy())
-
-        others = [self._other(captured)] if self.writer.sizes else []
-        try:
-            verify(captured, run, others)
-        except CODE_ERRORS as error:
-            if isinstance(error, PullbackError):
-                raise
-            raise ShapeProblem(f"the code does not run at other sizes: {error}") from error
-
-    def _other(self, captured: Captured) -> dict[str, Array]:
-        """Values for the inputs with free sizes, of other sizes."""
-        sizes = {name: n + 1 + k for k, (name, n) in enumerate(self.writer.sizes.items())}
-        rng = np.random.default_rng(0)
-        drawn: dict[str, Array] = {}
-        for name in self.given:
-            own = captured.names.get(name)
-            if own is None:
-                drawn[_unread(name)] = self._unread_values(name, sizes, rng)
-                continue
-            entries = captured.shapes.get(own)
-            if entries is not None:
-                drawn[own] = rng.normal(size=[evaluate_size(parse_size(e), sizes) for e in entries])
-                continue
-            shape, top = captured.integers[own]
-            high = evaluate_size(parse_size(top), sizes)
-            drawn[own] = rng.integers(0, high, size=[evaluate_size(parse_size(e), sizes) for e in shape])
-        return drawn
-
-    def _unread_values(self, name: str, sizes: Mapping[str, int], rng: np.random.Generator) -> Array:
-        """Of an argument that the output does not need: its shape has to fit the others' all the same."""
-        argument = self.arguments[name]
-        shape = [evaluate_size(extent, sizes) for extent in argument.shape]
-        return rng.normal(size=shape) if argument.kind == "float" else np.zeros(shape, dtype=np.int64)
-
-
-def _unread(name: str) -> str:
-    """A key that is no name of the program."""
-    return f"unread {name}"
-
 
 _KEPT: Final = frozenset(
     ("ones", "zeros", "full", "ones_like", "zeros_like", "full_like", "new_ones", "new_zeros")
@@ -350,12 +371,6 @@ def _is_known(x: Any) -> bool:
     )
 
 
-def _tensor(x: Any) -> Any:
-    import torch
-
-    return torch.from_numpy(np.array(x.data)) if isinstance(x, Value) else x
-
-
 def _holds_contraction(x: Value) -> bool:
     return any(part.style == "contraction" and part.tree is not None for part in x.operands)
 
@@ -368,9 +383,3 @@ def _meant(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kind(x: Any) -> Any:
     return "float" if x.is_floating_point() else "bool" if str(x.dtype) == "torch.bool" else "int"
-
-
-def _rebuilt(example: Any, leaves: Sequence[Any]) -> list[Any]:
-    from torch.utils._pytree import tree_flatten, tree_unflatten
-
-    return list(tree_unflatten(list(leaves), tree_flatten(example)[1]))

@@ -35,3 +35,11 @@ def called_as(node: Any, otherwise: str = "") -> str:
 
 def _is_leaf(name: Any) -> bool:
     return not any(part in str(name) for part in (".container.", ".transformer.", "MultiheadAttention"))
+
+
+def spoken(node: Any) -> str:
+    """An operation in the field's words."""
+    name = str(node.target).removeprefix("aten.").split(".")[0]
+    place = place_of(node)
+    what = {"detach": "detach", "wrap_with_set_grad_enabled": "no_grad"}.get(name, name.strip("_"))
+    return what + (f" (line {place[1]})" if place else "")

@@ -64,6 +64,7 @@ class Value:
     constant: bool = False
     whole: Value | None = None  # what it is a reshaped form of
     layout: Any = None  # of a view: what of its source it shows, kept by the module of views
+    computed: bool = False  # an input that the code computes, without a gradient
     declared: bool = False  # a line of index notation whose slots do not show its shape
 
     @property
@@ -81,6 +82,8 @@ class Writer:
         self.hint = ""  # what a layer of several definitions is called
         self.sizes: dict[str, int] = {}  # symbolic sizes, with those of the example
         self.assume: dict[Value, str] = {}
+        self.computed: Any = None  # a front end's: (hint, what of the operation, shape) -> data, an input
+        self.see: Any = None  # a front end's: the number of an argument -> its entries in the example
         self.notes: list[str] = []
 
     # ---- what goes in
