@@ -90,3 +90,76 @@ def test_a_file_that_fails(tmp_path: Path, code: str, words: str) -> None:
     with pytest.raises(pullback.PullbackError) as refused:
         referenced(f"{path}::f")
     assert words in str(refused.value)
+
+
+PAIRS = """
+import numpy as np
+
+
+def affine_forward(x, w):
+    return x @ w
+
+
+def affine_backward(dout, x, w):
+    return dout @ w.T, x.T @ dout
+
+
+def relu_fwd(x):
+    return np.maximum(x, 0)
+
+
+def relu_bwd(dout, x):
+    return dout * (x > 0)
+
+
+def forward_gate(x):
+    return np.tanh(x)
+
+
+def backward_gate(dout, x):
+    return dout
+
+
+def square(x):
+    return x**2
+
+
+def square_backward(dout, x):
+    return 2 * x * dout
+
+
+def alone_forward(x):
+    return x
+
+
+affine_inputs = [np.ones((2, 3)), np.ones((3, 4))]
+inputs = [np.array([0.5, -2.0])]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "count"),
+    [
+        ("affine", ["affine_forward", "affine_backward"], 2),
+        ("affine_forward", ["affine_forward", "affine_backward"], 1),
+        ("relu", ["relu_fwd", "relu_bwd"], 1),
+        ("gate", ["forward_gate", "backward_gate"], 1),
+        ("forward_gate", ["forward_gate", "backward_gate"], 1),
+        ("square", ["square", "square_backward"], 1),
+        ("square,relu_bwd", ["square", "relu_bwd"], 1),
+        ("alone_forward", ["alone_forward"], 1),
+    ],
+)
+def test_a_forward_stands_for_its_pair(tmp_path: Path, name: str, found: list[str], count: int) -> None:
+    path = tmp_path / "pairs.py"
+    path.write_text(PAIRS)
+    obj, inputs = referenced(f"{path}::{name}", pairs=True)
+    assert [f.__name__ for f in (obj if isinstance(obj, tuple) else (obj,))] == found
+    assert len(inputs) == count
+
+
+@pytest.mark.parametrize(("name", "code"), [("affine", 0), ("gate", 1), ("square", 0)])
+def test_the_command_line_checks_a_pair_by_one_name(tmp_path: Path, name: str, code: int) -> None:
+    path = tmp_path / "pairs.py"
+    path.write_text(PAIRS)
+    assert main(["check", f"{path}::{name}"]) == code

@@ -14,7 +14,7 @@ from pullback.claiming import Verdict
 from pullback.code_edits import CodeEdit, mends_in_code
 from pullback.code_lines import line_of
 from pullback.errors import DomainProblem, SyntaxProblem
-from pullback.libraries import kind_of_backward
+from pullback.libraries import kind_of_backward, rule_of
 from pullback.referencing import referenced
 from pullback.right_formula import read_forward, right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
@@ -72,7 +72,7 @@ def check(
     >>> bool(check((forward, backward), [np.array([0.5, -1.0, 2.0])]))
     True
     """
-    code, args, dtypes = _read(obj, inputs, wrt)
+    code, args, dtypes = _read(rule_of(obj), inputs, wrt)
     with one_thread():
         found = _with_formulas(code, args, judge_code(code, args, dtypes, shapes))
         return CheckVerdict(tuple(_with_line(code, v) for v in found))
@@ -295,7 +295,7 @@ def loaded(reference: str, shapes: Mapping[str, str] | None = None) -> tuple[Any
     The inputs are `Name_inputs` or `inputs` of the file (a sequence, a dictionary, or a function that returns one);
     with `shapes` they are random arrays of float64 instead. Raises `PullbackError` where something is missing.
     """
-    obj, given = referenced(reference)
+    obj, given = referenced(reference, pairs=True)
     if shapes is not None:
         return obj, _arrays(obj, shapes)
     if given is None:

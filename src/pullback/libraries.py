@@ -122,6 +122,13 @@ def missing(name: str) -> PullbackError:
 LIBRARIES: Final[dict[str, type[Library]]] = {"numpy": NumPy, "torch": Torch, "jax": Jax}
 
 
+def rule_of(obj: Any) -> Any:
+    """The `custom_vjp` function behind one that is compiled (`jax.jit`); anything else as it is."""
+    jax = sys.modules.get("jax")
+    inner = getattr(obj, "__wrapped__", None)
+    return inner if jax is not None and isinstance(inner, jax.custom_vjp) else obj
+
+
 def kind_of_backward(obj: Any) -> Literal["pair", "function", "rule", "layer"]:
     """What a hand-written backward is: two functions, an `autograd.Function`, a `custom_vjp` function, a layer.
 

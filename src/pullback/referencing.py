@@ -6,12 +6,13 @@ import importlib.util
 import os
 import re
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from pullback.errors import DomainProblem, SyntaxProblem, nearest
 
 _REFERENCE: Final = re.compile(r"[^\n;=]+\.py::[\w., ]+")
+PARTNERS: Final = (("forward", "backward"), ("fwd", "bwd"), ("fprop", "bprop"))
 _FAILURES: Final = (
     ArithmeticError,
     AttributeError,
@@ -32,9 +33,10 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text.strip()) is not None
 
 
-def referenced(reference: str) -> tuple[Any, Any]:
+def referenced(reference: str, *, pairs: bool = False) -> tuple[Any, Any]:
     """The object behind `FILE.py::Name`, a tuple of objects for `FILE.py::a,b`, and the example of its inputs.
 
+    pairs: a forward stands for itself and its backward, `affine` for `affine_forward` and `affine_backward`.
     The file is run. The example is `Name_inputs` or `inputs` of the file, called where it is a function, else None.
     Raises `PullbackError` where the file or a name is missing, and where the file fails.
     """
@@ -47,13 +49,33 @@ def referenced(reference: str) -> tuple[Any, Any]:
         raise DomainProblem(f"there is no file {path}")
     module = _imported(path)
     names = [part.strip() for part in name.split(",")]
+    if pairs and len(names) == 1:
+        names = _with_partner(module, names[0])
     for part in names:
         if not hasattr(module, part):
             near = nearest(part, [known for known in vars(module) if not known.startswith("_")])
             raise DomainProblem(f"{path} has no {part}", hint=near or "")
     found = [getattr(module, part) for part in names]
-    given = getattr(module, f"{names[0]}_inputs", getattr(module, "inputs", None))
+    examples = [f"{name}_inputs", f"{names[0]}_inputs", "inputs"]
+    given = next((getattr(module, n) for n in examples if hasattr(module, n)), None)
     return found[0] if len(found) == 1 else tuple(found), given() if callable(given) else given
+
+
+def _with_partner(module: ModuleType, name: str) -> list[str]:
+    """The name, or those of a forward and its backward."""
+    if not hasattr(module, name):
+        options = [
+            form.format(name) for words in PARTNERS for form in (f"{{}}_{words[0]}", f"{words[0]}_{{}}")
+        ]
+        name = next((option for option in options if hasattr(module, option)), name)
+    if isinstance(getattr(module, name, None), FunctionType):
+        for forward, backward in PARTNERS:
+            other = name.replace(forward, backward)
+            if other != name and hasattr(module, other):
+                return [name, other]
+        if hasattr(module, f"{name}_backward"):
+            return [name, f"{name}_backward"]
+    return [name]
 
 
 def _imported(path: str) -> ModuleType:

@@ -173,3 +173,24 @@ def test_a_flag_is_tried_as_zero_too() -> None:
 
     either.defvjp(lambda flag, x: (either(flag, x), (flag, x)), back)
     assert check(either, [jax.numpy.array(1), jax.numpy.array([0.5, -1.0])]).ok is False
+
+
+def test_a_compiled_rule_is_the_rule() -> None:
+    jax = pytest.importorskip("jax")
+
+    @jax.jit
+    @jax.custom_vjp
+    def square(x: Any) -> Any:
+        return x * x
+
+    square.__wrapped__.defvjp(lambda x: (x * x, x), lambda x, g: (x * g,))
+    assert check(square, [jax.numpy.array([0.5, -1.0])]).ok is False
+
+
+def test_a_quotient_by_an_entry_has_no_value_where_it_is_zero() -> None:
+    def back(dp: Any, x: Any) -> Any:
+        return dp[:, None] * x.prod(axis=1)[:, None] / x
+
+    (verdict,) = check((lambda x: x.prod(axis=1), back), [normal(3, 4)]).verdicts
+    assert (verdict.ok, verdict.status) == (True, "exact")
+    assert any("no value (NaN)" in note for note in verdict.notes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pullback.evaluator import HighPrecision
 from pullback.tracing.arrays import numbers
-from pullback.tracing.numbers import Number, World
+from pullback.tracing.numbers import Number, Untraceable, World
 from pullback.tracing.passes import CodeProblem, Pass, is_float_array
 from pullback.verify.code_compare import ROUNDING, Entrywise, array_of
 from pullback.verify.code_state import Check, at_point, distance, pasted
@@ -20,6 +20,7 @@ from pullback.verify.points import TIES, Args, Sizes, draw, ordered, small
 
 STEP: Final = Fraction(1, 10**22)
 SLACK: Final = 1e-12
+SMOOTH: Final = ("binary", "zeros")  # a backward may divide by what is zero there
 GUARD: Final = (
     1e-4  # a smaller constant keeps a division or a logarithm from zero: no place that code is made for
 )
@@ -87,8 +88,8 @@ def compare_ties(check: Check) -> None:
     thresholds = sorted(t for t in check.found.thresholds if not 0 < abs(t) < GUARD)[:8]
     kinds = [*TIES, *(["thresholds"] * 2 if thresholds else [])]
     if not check.found.has_kinks:
-        return
-    for sizes in ordered(check.made, check.sizes)[:3]:
+        kinds = list(SMOOTH)
+    for sizes in ordered(check.made, check.sizes)[: 3 if check.found.has_kinks else 1]:
         if not small(check.made, sizes):
             continue
         for kind in kinds:
@@ -100,9 +101,9 @@ def compare_ties(check: Check) -> None:
 def _at_tie(check: Check, sizes: Sizes, args: Args) -> None:
     try:
         upstream = [np.ones(np.shape(o)) for o in check.code.outputs(args)]
-    except CodeProblem:
-        return
-    found = at_point(check, args, upstream)
+        found = at_point(check, args, upstream)
+    except (CodeProblem, Untraceable):
+        return  # generic points decide, which can be traced
     if found is None:
         return
     for index, position in enumerate(check.code.wrt):
