@@ -220,3 +220,19 @@ def test_a_sum_is_read_back_in_whatever_order_it_was_written(mixture: str, terms
     program = f"P = exp(Y); Q = exp(X); M = {mixture}; L = 0.5 / N * sum({terms})"
     found = derive(program, {"X": "N V", "Y": "N V"}, wrt=["X"])
     assert str(found.gradients["X"]) == "dX = 0.5 / N * Q * (X - log(M))"
+
+
+LABELLED = [
+    ("P = softmax(X, axis=1); L = -mean(log(P[arange(N), t]))", "dX = (P - onehot(t, C)) / N"),
+    (
+        "E = exp(X); P = E / sum(E, axis=1, keepdims=True); L = -mean(log(P[arange(N), t]))",
+        "dX = (P - onehot(t, C)) / N",
+    ),
+    ("P = softmax(X, axis=1); L = -mean(log(P[:, 0]))", "dX[j,k] = (-(0 == k) + P[j,k]) / N"),
+]
+
+
+@pytest.mark.parametrize(("program", "expected"), LABELLED)
+def test_a_bracket_cancels_a_factor_against_the_same_at_its_place(program: str, expected: str) -> None:
+    found = derive(program, {"X": "N C"}, integers={"t": ("N", "C")})
+    assert str(found.gradients["X"]) == expected

@@ -53,6 +53,7 @@ from pullback.rulebooks.normal import (
     collapsed,
     expand,
     has_quotient,
+    sifted,
     unmasked,
     unsigned,
 )
@@ -267,7 +268,7 @@ class Publisher:
         for opaque in (self._is_written, self._is_forward, self._is_whole, lambda _: False):
             try:
                 whole = [t for part in terms_of(e) for t in expand(part, opaque)]
-                terms = [unsigned(unmasked(t)) for term in whole for t in collapsed(term, opaque)]
+                terms = [sifted(unsigned(unmasked(t))) for term in whole for t in collapsed(term, opaque)]
             except TooManyTerms:
                 continue
             alive, notes = self.dead_terms.without(terms)

@@ -164,6 +164,25 @@ def unmasked(term: Term) -> Term:
     return term if powers == term.powers else Term(term.coefficient, powers, term.bound)
 
 
+def sifted(term: Term) -> Term:
+    """[k = a] f(k) / f(a) = [k = a]"""
+    powers = dict(term.powers)
+    for base in term.powers:
+        if isinstance(base, Bracket) and base.relation == "==":
+            for k, a in ((base.left, base.right), (base.right, base.left)):
+                if isinstance(k, Index):
+                    _cancel_at(powers, base, k, a)
+    return term if powers == term.powers else Term(term.coefficient, powers, term.bound)
+
+
+def _cancel_at(powers: Powers, bracket: Bracket, k: Index, a: Expr) -> None:
+    """Factors at `k` against the same factors at `a`, where a bracket says that the two are one."""
+    for base in [b for b in powers if b is not bracket and k in free(b)]:
+        other = substitute(base, {k: a})
+        if other is not base and powers.get(other, 0) == -powers[base]:
+            del powers[base], powers[other]
+
+
 def _is_mask(e: Add) -> bool:
     """1 - [c], which is 0 or 1"""
     match e.terms:
