@@ -156,7 +156,31 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
         "z",
         ["dz = dY * sum(X, axis=0)"],
     ),
+    ("d = norm(X, axis=1); h = relu(k - d); L = sum(h**2) / 2", {"X": "N D", "k": ""}, "k", ["dk = sum(h)"]),
+    # the largest tensor says how the axes of an operator lie
+    (
+        "L = -sum(logsumexp(log(w) - D / 2, axis=1))",
+        {"D": "N K", "w": "K"},
+        "w",
+        ["dw = -sum(softmax(log(w) - 0.5 * D, axis=1), axis=0) / w"],
+    ),
+    # a difference takes the minus in
+    ("L = norm(V - W @ H)**2 / 2", {"V": "N M", "W": "N K", "H": "K M"}, "W", ["dW = (W @ H - V) @ H.T"]),
+    (
+        "L = sum(exp(X @ w) - y * (X @ w))",
+        {"X": "N D", "y": "N", "w": "D"},
+        "w",
+        ["dw = X.T @ (exp(X @ w) - y)"],
+    ),
+    # a product of each element that two lines read has a name
+    (
+        "D2 = sum(X**2, axis=1, keepdims=True) - 2 * X @ Z.T; K = exp(-D2 / (2 * l**2))",
+        {"X": "N D", "Z": "M D", "l": ""},
+        "X",
+        ["G = dK * K", "dX = (G @ Z - X * sum(G, axis=1, keepdims=True)) / l ** 2"],
+    ),
     # parts that exclude or complete each other
+    ("L = mean(r + softplus(-2 * r))", {"r": "N"}, "r", ["dr = tanh(r) / N"]),
     ("Y = where(X > 0, X, a * X)", {"X": "N D", "a": ""}, "X", ["dX = dY * where(X > 0, 1, a)"]),
     (
         "r = x - y; L = mean(log(0.5 * (exp(r) + exp(-r))))",
@@ -184,8 +208,8 @@ FORMS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
         {"X": "N H W"},
         "X",
         [
-            "dmu = -r * sum(dY, axis=(1, 2), keepdims=True)",
-            "dX = r * (dY - Y * mean(dY * Y, axis=(1, 2), keepdims=True)) + dmu / (H * W)",
+            "dX = r * (dY - Y * mean(dY * Y, axis=(1, 2), keepdims=True)"
+            " - mean(dY, axis=(1, 2), keepdims=True))",
         ],
     ),
     (

@@ -40,9 +40,9 @@ from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
 from pullback.rulebooks.algebra import canonical, tidy
-from pullback.rulebooks.alternatives import completed, either, gathered, summed
+from pullback.rulebooks.alternatives import completed, either, gathered, positive, summed
 from pullback.rulebooks.chainrule import settled
-from pullback.rulebooks.contracting import contracts, is_product, is_whole
+from pullback.rulebooks.contracting import contracts, is_number, is_product, is_whole
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.facts import masks_in, without_masks
 from pullback.rulebooks.inverses import Systems, solutions
@@ -58,7 +58,7 @@ from pullback.rulebooks.normal import (
     unsigned,
 )
 from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
-from pullback.rulebooks.signs import signs_of
+from pullback.rulebooks.signs import rectified, signs_of, unsigned_by
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
 MAX_INLINED = 6
@@ -99,6 +99,7 @@ class Publisher:
             canonical(node) for d in program.definitions for node in walk(d.body) if isinstance(node, Add)
         }
         self.hidden = {d.tensor: d for d in program.definitions if not d.source}
+        self.nonnegative = rectified(program.definitions)
         self.masked = masks_in(program.definitions)
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
@@ -142,8 +143,8 @@ class Publisher:
     # ---- candidates
 
     def _candidates(self, definition: Definition) -> list[Candidate]:
-        whole = summed(definition.body)
-        stages = (("factor", whole, "one sum"),) if whole is not definition.body else ()
+        whole = positive(summed(definition.body))
+        stages = (("factor", whole, ""),) if whole is not definition.body else ()
         plain = Candidate(whole, (), stages)
         if self._is_plain(definition.body):
             return [plain]
@@ -222,7 +223,7 @@ class Publisher:
                 made = self.known.get(tensor.name)
                 if made is None or tensor.name in found or isinstance(made.body, Element):
                     continue
-                if contracts(body, tensor) and is_whole(made.body):
+                if contracts(body, tensor) and is_whole(made.body) and not is_number(made):
                     continue
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
@@ -282,7 +283,7 @@ class Publisher:
             names = _new_names(alive, again)
             parts = parts_of(again)
             for chosen in (merged(parts), parts):
-                body = summed(gathered(factored(chosen)))
+                body = positive(summed(gathered(factored(chosen))))
                 other = either(body)
                 note = "common factors come out" + (
                     f"; {', '.join(names)} from the forward pass" if names else ""
@@ -299,10 +300,12 @@ class Publisher:
         if new.powers == term.powers:
             return [term]
         # What collapses may meet what is known again; each time there are fewer factors.
+        new = self._unmasked(new)
         return [part for left in collapsed(new, opaque) for part in self._reused(left, opaque)]
 
     def _unmasked(self, term: Term) -> Term:
-        return replaced(term, powers=without_masks(term.powers, self.masked)) if self.masked else term
+        powers = unsigned_by(without_masks(term.powers, self.masked), self.nonnegative)
+        return replaced(term, powers=powers) if len(powers) < len(term.powers) else term
 
     def _is_written(self, e: Add) -> bool:
         """Whether the forward pass itself writes the sum in brackets."""

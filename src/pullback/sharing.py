@@ -1,7 +1,7 @@
 """What several lines, or one line several times, work out is given a name and worked out once.
 
-The candidates are functions and comparisons of each element: `sigmoid(Z)`, `A > B`. One pass over the lines
-finds what is repeated, up to the names of indices; a second one reads it by name.
+The candidates are functions, comparisons, sums and products of each element: `sigmoid(Z)`, `A > B`, `Z + Z.T`.
+One pass over the lines finds what is repeated, up to the names of indices; a second one reads it by name.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pullback.expression import (
     add,
     children,
     free,
+    mul,
     rebuild,
     substitute,
     tensors,
@@ -90,7 +91,7 @@ def without_named_sums(definitions: Sequence[Definition], program: Collection[st
 
     for definition in definitions:
         new = replace(definition, body=rewritten(definition.body, change))
-        if isinstance(new.body, Add | Sum) and new.tensor.name not in gradients:
+        if isinstance(new.body, Add | Mul | Sum) and new.tensor.name not in gradients:
             named[new.tensor] = new
         else:
             result.append(new)
@@ -104,7 +105,7 @@ def _count(e: Expr, counts: Counter[Key]) -> None:
         counts[k] += 1
         if counts[k] > 1:
             return
-        counts.update({canonical(part) for part in _parts(e)})
+    counts.update({canonical(part) for part in _parts(e)})
     for child in children(e):
         _count(child, counts)
 
@@ -117,6 +118,8 @@ def _is_candidate(e: Expr) -> bool:
             worth = any(not tensor.is_integer for tensor in tensors(e))
         case Add():
             worth = len(accesses(e)) > 1
+        case Mul(factors):
+            worth = _is_elementwise(factors)
         case Sum(_, Mul(factors)):
             worth = len(free(e)) > 1 and sum(isinstance(f, Access) for f in factors) > 1
         case _:
@@ -124,12 +127,31 @@ def _is_candidate(e: Expr) -> bool:
     return worth and bool(free(e)) and bool(tensors(e)) and not _is_split(e)
 
 
+def _is_elementwise(factors: Sequence[Expr]) -> bool:
+    """Whether matrices of one shape are multiplied entry by entry."""
+    read = sum(isinstance(factor, Access) for factor in factors)
+    return read > 1 and len(free(factors[0])) > 1 and len({free(factor) for factor in factors}) == 1
+
+
 def _parts(e: Expr) -> list[Expr]:
-    """Neighbouring terms of a sum that may be repeated elsewhere, those with the most terms first."""
-    terms = e.terms if isinstance(e, Add) and len(e.terms) <= MOST_TERMS else ()
-    spans = [(size, start) for size in range(len(terms) - 1, 1, -1) for start in range(len(terms) - size + 1)]
-    found = [add(*terms[start : start + size]) for size, start in spans]
-    return [part for part in found if _is_candidate(part)]
+    """Neighbouring terms, or factors of one shape, that may be repeated elsewhere, the longest first."""
+    match e:
+        case Add(terms) if len(terms) <= MOST_TERMS:
+            return [part for span in _spans(terms) if _is_candidate(part := add(*span))]
+        case Mul(factors) if len(factors) <= MOST_TERMS:
+            groups: dict[frozenset[Index], list[Expr]] = {}
+            for factor in factors:
+                groups.setdefault(frozenset(free(factor)), []).append(factor)
+            spans = [group for group in groups.values() if 1 < len(group) < len(factors)]
+            spans += [span for group in groups.values() for span in _spans(group)]
+            return [part for span in spans if _is_candidate(part := mul(*span))]
+    return []
+
+
+def _spans(items: Sequence[Expr]) -> list[list[Expr]]:
+    """Runs of two or more of the items, but for all of them, the longest first."""
+    count = len(items)
+    return [list(items[k : k + size]) for size in range(count - 1, 1, -1) for k in range(count - size + 1)]
 
 
 def _is_split(e: Expr) -> bool:
@@ -166,9 +188,12 @@ class Named:
         """The expression with what stands in it read by name."""
         for part in _parts(e):
             if canonical(part) in self.repeated:
-                assert isinstance(e, Add) and isinstance(part, Add)
-                rest = add(*(term for term in e.terms if term not in part.terms))
-                return add(self.read(part), self.read(rest))
+                if isinstance(e, Add) and isinstance(part, Add):
+                    rest = add(*(term for term in e.terms if term not in part.terms))
+                    return add(self.read(part), self.read(rest))
+                if isinstance(e, Mul) and isinstance(part, Mul):
+                    rest = mul(*(factor for factor in e.factors if factor not in part.factors))
+                    return mul(self.read(part), self.read(rest))
         return rebuild(e, tuple(self.read(child) for child in children(e)))
 
     def _define(self, e: Expr, body: Expr, indices: tuple[Index, ...]) -> Tensor:

@@ -20,6 +20,12 @@ VALUES = {
 }  # fmt: skip
 
 REWRITTEN = [
+    # a difference takes a minus in, any other number stays in front
+    ("-((X - Y.T) @ Y)", "(Y.T - X) @ Y"),
+    ("-(X @ (Y + X.T - 2 * Y)) / N", "X @ (2 * Y - Y - X.T) / N"),
+    ("-sum(X - Y.T, axis=0) / N", "sum(Y.T - X, axis=0) / N"),
+    ("-2 * (r - a) * r", "-2 * (r - a) * r"),
+    ("-((X + Y.T) @ Y)", "-((X + Y.T) @ Y)"),
     ("X @ (Y / N)", "X @ Y / N"),
     ("X @ (2 * Y)", "2 * X @ Y"),
     ("2 * X @ Y / N", "2 / N * X @ Y"),

@@ -45,16 +45,29 @@ def _must_reshape(form: Form, axes: tuple[Axis, ...]) -> bool:
 def means(above: list[Form], below: list[Form]) -> tuple[list[Form], list[Form]]:
     """A sum over an index times the inverse of its size is a mean."""
     for k, child in enumerate(above):
-        if not (isinstance(child, Reduce) and child.function == "sum"):
-            continue
         for number in above:
-            rest = _cancelled(number.value, child.over) if isinstance(number, Scalar) else None
-            if rest is None:
+            found = _mean(child, number.value) if isinstance(number, Scalar) else None
+            if found is None:
                 continue
-            mean: Form = Reduce(child.labels, "mean", child.child, child.over)
+            mean, rest = found
             others = [mean if j == k else form for j, form in enumerate(above) if form is not number]
             return ([] if rest is ONE else [Scalar((), rest)]) + others, below
     return above, below
+
+
+def _mean(form: Form, value: Expr) -> tuple[Form, Expr] | None:
+    """The form with a sum in it as a mean, and what is left of the number beside it."""
+    match form:
+        case Reduce(labels, "sum", child, over):
+            rest = _cancelled(value, over)
+            return None if rest is None else (Reduce(labels, "mean", child, over), rest)
+        case Times(labels, above, below, negative):
+            for k, part in enumerate(above):
+                found = _mean(part, value)
+                if found is not None:
+                    new = (*above[:k], found[0], *above[k + 1 :])
+                    return Times(labels, new, below, negative), found[1]
+    return None
 
 
 def _cancelled(value: Expr, over: tuple[Index, ...]) -> Expr | None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pullback.matrix.signs import LINEAR, opposite
 from pullback.matrix.syntax import binary, constant, function, negative, product, quotient
 from pullback.notation import decimal
 
-LINEAR = ("sum", "mean", "diag", "trace", "tril", "triu", "reshape", "transpose", "take")
 ARRAYS = ("ones", "zeros", "eye", "onehot")
 Rest = ast.expr | None  # None for nothing
 
@@ -178,6 +178,9 @@ def written(scale: Scale, rest: Rest) -> ast.expr:
     scale = _reduced(scale)
     if rest is None:
         return _alone(scale)
+    turned = opposite(rest) if scale.number.numerator == -1 else None  # any other number is multiplied anyway
+    if turned is not None:
+        scale, rest = scale.times_number(Fraction(-1)), turned
     if scale.is_number:
         return _numbered(scale.number, rest)
     number = scale.number

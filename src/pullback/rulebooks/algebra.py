@@ -20,6 +20,7 @@ from pullback.expression import (
     Pow,
     Sum,
     Tensor,
+    accesses,
     add,
     children,
     free,
@@ -290,11 +291,17 @@ def _batch(node: Element) -> tuple[Index, ...]:
 
 
 def _reading_order(node: Element, batch: tuple[Index, ...], at: tuple[Index, ...]) -> tuple[Index, ...]:
-    """The indices of an operator's output in the order in which its argument reads those that they stand for."""
+    """The indices of an operator's output in the order in which its argument reads those that they stand for.
+
+    The largest tensor that is read says the order.
+    """
     if len(node.bodies) != 1 or len(at) != len(node.binders[0]):
         return (*batch, *at)
     seen: dict[Index, None] = {}
-    _first_seen(node.bodies[0], {*batch, *node.binders[0]}, seen)
+    wanted = {*batch, *node.binders[0]}
+    for access in sorted(accesses(node.bodies[0]), key=lambda access: -len(free(access) & wanted)):
+        _first_seen(access, wanted, seen)
+    _first_seen(node.bodies[0], wanted, seen)
     stands = dict(zip(node.binders[0], at, strict=True))
     ordered = [stands.get(index, index) for index in seen]
     return tuple(ordered) if set(ordered) == {*batch, *at} else (*batch, *at)

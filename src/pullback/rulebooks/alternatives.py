@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from itertools import combinations
 
 from pullback.affine import difference, expression, polynomial, same
@@ -33,7 +35,7 @@ from pullback.expression import (
     tensors,
     walk,
 )
-from pullback.rulebooks.algebra import canonical, key
+from pullback.rulebooks.algebra import Key, canonical, key
 
 MANY = 3  # terms that make a sum over an index worth its while
 
@@ -126,8 +128,34 @@ def _plain(e: Expr) -> Expr:
     return replace(e, change)
 
 
+def positive(e: Expr) -> Expr:
+    """-f (a - b) = f (b - a), where nothing else reads the difference"""
+    if not _is_negative(e) or not isinstance(e, Mul):
+        return e
+    counts = Counter(canonical(node) for node in walk(e) if isinstance(node, Add))
+    turned = _turned(e, {k for k, count in counts.items() if count == 1})
+    return e if turned is None else neg(turned)
+
+
+def _turned(e: Expr, alone: Collection[Key]) -> Expr | None:
+    """The product with a difference in it the other way round, so that its sign changes."""
+    match e:
+        case Add(terms) if canonical(e) in alone:
+            signs = {_is_negative(term) for term in terms}
+            return neg(e) if len(signs) == 2 else None
+        case Mul(factors):
+            for k, factor in enumerate(factors):
+                inner = _turned(factor, alone)
+                if inner is not None:
+                    return mul(*factors[:k], inner, *factors[k + 1 :])
+        case Sum(indices, body):
+            inner = _turned(body, alone)
+            return None if inner is None else Sum(indices, inner)
+    return None
+
+
 def completed(e: Expr) -> Expr:
-    """sigmoid(u) - sigmoid(-u) = tanh(u / 2); sigmoid(-u) = 1 - sigmoid(u) where sigmoid(u) is there too"""
+    """sigmoid(u) - sigmoid(-u) = 2 sigmoid(u) - 1 = tanh(u / 2); sigmoid(-u) = 1 - sigmoid(u) where both stand"""
     e = replace(e, _difference)
     known = {node.arguments[0] for node in walk(e) if isinstance(node, Call) and node.function == "sigmoid"}
     opposite = {u: v for u in known for v in known if _is_negative(u) and key(neg(u)) == key(v)}
@@ -151,15 +179,25 @@ def _difference(e: Expr) -> Expr | None:
         if isinstance(f, Call) and f.function == "sigmoid"
     ]
     for term, s in found:
+        share = over(_without(term, s), num(2))
+        opposite = next((x for x in e.terms if key(x) == key(neg(share))), None)
+        if opposite is not None:
+            kept = (x for x in e.terms if x not in (term, opposite))
+            return add(*kept, mul(share, _tanh_of_half(s.arguments[0])))
         for other, t in found:
             u, v = s.arguments[0], t.arguments[0]
             if other is term or key(neg(u)) != key(v) or _is_negative(u):
                 continue
             rest, left = _without(term, s), _without(other, t)
             if key(neg(rest)) == key(left):
-                half = call("tanh", over(u, num(2)))
-                return add(*(x for x in e.terms if x not in (term, other)), mul(rest, half))
+                return add(*(x for x in e.terms if x not in (term, other)), mul(rest, _tanh_of_half(u)))
     return None
+
+
+def _tanh_of_half(u: Expr) -> Expr:
+    """tanh(u / 2), with a minus sign in front instead of inside"""
+    half = over(u, num(2))
+    return neg(call("tanh", neg(half))) if _is_negative(u) else call("tanh", half)
 
 
 def _without(term: Expr, factor: Expr) -> Expr:

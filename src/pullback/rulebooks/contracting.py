@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pullback.expression import ZERO, Access, Bracket, Expr, Mul, Sum, Tensor, free, tensors, walk
+from pullback.expression import ZERO, Access, Bracket, Definition, Expr, Mul, Sum, Tensor, free, tensors, walk
 
 
 def is_product(e: Expr) -> bool:
@@ -14,6 +14,11 @@ def is_whole(e: Expr) -> bool:
     if e is ZERO or _is_delta(e) or _is_separable(e):
         return False  # a delta collapses, and f(i) g(j) leaves a product of vectors
     return not tensors(e) or is_product(e) or all(_is_block(t) for t in getattr(e, "terms", (e,)))
+
+
+def is_number(made: Definition) -> bool:
+    """Whether every entry of a vector is one number, so that a product with it is a sum."""
+    return made.tensor.rank < 2 and not free(made.body) and not tensors(made.body)
 
 
 def _is_delta(e: Expr) -> bool:

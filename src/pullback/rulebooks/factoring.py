@@ -115,7 +115,11 @@ def _grouped(parts: Sequence[Part]) -> Expr:
     for part in parts:
         for base, n in part.powers.items():
             counts[base, n > 0] = counts.get((base, n > 0), 0) + 1
-    shared = [(count, _weight(base), base, sign) for (base, sign), count in counts.items() if count > 1]
+    shared = [
+        (count, _weight(base), base, sign)
+        for (base, sign), count in counts.items()
+        if count > 1 and not (not sign and any(_is_mean(part, base) for part in parts))
+    ]
     if not shared or len(parts) < 3:
         return _added(*(part.expression() for part in parts))
     _, _, best, positive = max(shared, key=lambda item: (item[0] * item[1], item[0]))
@@ -124,6 +128,12 @@ def _grouped(parts: Sequence[Part]) -> Expr:
     if not outside:
         return _added(*(part.expression() for part in parts))
     return _added(factored(inside), factored(outside) if len(outside) > 1 else outside[0].expression())
+
+
+def _is_mean(part: Part, size: Expr) -> bool:
+    """Whether the part holds a sum over an index of this size, and divides by the size: a mean, which stays one."""
+    over = {i.extent for base in part.powers if isinstance(base, Sum) for i in base.indices}
+    return size in over and part.powers.get(size) == -1
 
 
 def _added(*terms: Expr) -> Expr:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 from pullback.expression import ZERO, Access, Add, Bracket, Call, Definition, Expr, Mul, Num, Tensor, bracket
-from pullback.rulebooks.normal import Term
+from pullback.rulebooks.normal import Powers, Term
 from pullback.rulebooks.reuse import Pattern
 
 
@@ -29,6 +29,26 @@ def signs_of(definitions: Sequence[Definition]) -> list[Pattern]:
             powers = dict.fromkeys((bracket(">", u, ZERO), *masks), Fraction(1))
             found.append(Pattern(value, definition.indices, Term(Fraction(1), powers)))
     return found
+
+
+def rectified(definitions: Sequence[Definition]) -> set[Tensor]:
+    """The tensors that are nowhere negative because a relu says so."""
+    found = set()
+    for definition in definitions:
+        body = definition.body
+        factors = body.factors if isinstance(body, Mul) else (body,)
+        if all(isinstance(f, Bracket) or (isinstance(f, Call) and f.function == "relu") for f in factors):
+            found.add(definition.tensor)
+    return found
+
+
+def unsigned_by(powers: Powers, nonnegative: Collection[Tensor]) -> Powers:
+    """h [h > 0] = h, where h is nowhere negative"""
+    kept = dict(powers)
+    for base, n in powers.items():
+        if n > 0 and isinstance(base, Access) and base.tensor in nonnegative:
+            kept.pop(bracket(">", base, ZERO), None)
+    return kept
 
 
 def _is_mask(e: Expr, bodies: Mapping[Tensor, Expr]) -> bool:
