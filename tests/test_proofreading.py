@@ -244,6 +244,20 @@ def test_primes_and_second_derivatives(text: str, verdicts: list[bool]) -> None:
             "    dJ = 2 tr(R^T dR) = -2 tr(R^T X dB)",
             [True, True],
         ),
+        (
+            "x ∈ R^n, μ ∈ R^n, S ∈ R^{n×n}\n\n    f = (x − μ)ᵀ S⁻¹ (x − μ)\n    ∇_x f = (S⁻¹ + S⁻ᵀ) (x − μ)",
+            [True],
+        ),
+        (
+            "A: [m, n]\n\n    f = log det(I + AᵀA)\n    ∇_A f = 2 A (I + AᵀA)⁻¹\n    ∇_A f = A (I + AᵀA)⁻¹",
+            [True, False],
+        ),
+        (
+            "z: [K], τ: []\n\n    p = softmax(z / τ)\n    L = -log p_1\n    ∂L/∂z_j = (p_j - δ_{j1}) / τ",
+            [True],
+        ),
+        ("A, X: [m, n]\n\n    f = ⟨A, X⟩\n    df = ⟨A, dX⟩\n    ∇_X f = A", [True, True]),
+        ("h = silu(a) ∘ b, with a, b ∈ R^n and silu(a) = a σ(a)\n\n    db = dh ∘ silu(a)", [True]),
         # In prose, gradients of one letter and products of two are mathematics.
         ("Let y = W x with W ∈ R^{M×N}, x ∈ R^N. Then dW = dy x^T and dx = W^T dy hold.", [True, True]),
     ],

@@ -147,6 +147,16 @@ class DerivativeGrammar(Cursor):
             raise SyntaxProblem(f"the second derivative of {function} is not known here", hint="write it out")
         return inlined(expression(text), {"x": x, "y": call(function, x)})
 
+    def applied(self, word: str) -> ast.expr | None:
+        """`f(x)` of what was defined as f(x) is f."""
+        before = self.at
+        self.demand("(")
+        argument = self.expression()
+        if isinstance(argument, ast.Name) and argument.id == self.names.applied[word] and self.take(")"):
+            return name(word)
+        self.at = before
+        return None
+
     def _of_defined(self, word: str, order: int) -> ast.expr:
         by = name(self.names.applied[word])
         if self.next.text == "(":
@@ -160,7 +170,10 @@ class DerivativeGrammar(Cursor):
         if self.next.kind == "sub":
             content = self.next.text[1:].strip("{}").replace(",", " ").replace(" ", "")
             self.at += 1
-            parts: list[ast.expr] = [name(letter) for letter in content]
+            # A number under a letter counts from 1.
+            parts: list[ast.expr] = [
+                ast.Constant(int(letter) - 1) if letter.isdigit() else name(letter) for letter in content
+            ]
         else:
             closed = "]" if self.take("[") else ")"
             if closed == ")":

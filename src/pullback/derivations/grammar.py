@@ -304,6 +304,8 @@ class Grammar(DerivativeGrammar):
             self.at = before
         if self.next.text == "'":
             return self.primed(word)
+        if word in names.applied and self.next.text == "(" and word not in CALLED:
+            return self.applied(word)
         if word == "d" and word not in names.ranks:
             return self.second_quotient()
         if self.next.text == "/" and word[:1] == "d" and word not in names.ranks:

@@ -84,6 +84,7 @@ def unboxed(text: str) -> str:
     text = re.sub(
         r"\\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow)(?![A-Za-z])", " ; ", spaced(text)
     )
+    text = re.sub(r"\\langle(?![A-Za-z])", " inner(", re.sub(r"\\rangle(?![A-Za-z])", ")", text))
     text = re.sub(r"\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\s*(\.?)", " ", text)
     for word in ("boxed", "underbrace", "overbrace"):
         text = _each(text, word, lambda content: content)

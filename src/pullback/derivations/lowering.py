@@ -9,6 +9,7 @@ from typing import Final
 
 from pullback.derivations.names import Beside, Circled, Dot, Hadamard, Names
 from pullback.derivations.nodes import (
+    applies_function,
     base_and_slots,
     column,
     has_sum,
@@ -180,6 +181,9 @@ class Lowering:
                 return self.total(node)
             case ast.Call(func=ast.Name(id="∂"), args=[of, by]):
                 return self.derivative(of, by)
+            case ast.Call(func=ast.Name(id="⟦⟧"), args=[ast.List(elts=letters), body]):
+                slots = ", ".join(text_of(letter) for letter in letters)
+                return self._named(self.lower(body), len(letters), f"[{slots}]")
             case ast.Call(func=ast.Name(id="∂²"), args=[of, first, second]):
                 return self.second_derivative(of, first, second)
             case ast.Call(func=ast.Name(id="inner"), args=[a, b]):
@@ -220,7 +224,7 @@ class Lowering:
                     a = a.value
                 # `x σ(x)` of two vectors is no matrix product: a function of one number is applied entry by entry.
                 apart = isinstance(op, Beside) and self.rank(a) == self.rank(b) == 1 and not turned
-                apart = apart and any(isinstance(side, ast.Call) for side in (a, b))
+                apart = apart and applies_function(a, b)
                 whole = self.rank(a) and self.rank(b) and not apart
                 return binary(a, ast.MatMult() if whole else ast.Mult(), b)
         return binary(column(a), op, column(b))

@@ -27,7 +27,18 @@ ALIASES: Final = {
     "Tanh": "tanh", "Exp": "exp", "row_sum": "rowsum", "col_sum": "colsum", "concat": "concatenate",
 }  # fmt: skip
 # How people call what the language writes in another way.
-SPELT_OUT: Final = ("rowsum", "colsum", "rowmean", "colmean", "multiply", "matmul", "dot", "square", "t")
+SPELT_OUT: Final = (
+    "rowsum",
+    "colsum",
+    "rowmean",
+    "colmean",
+    "multiply",
+    "matmul",
+    "dot",
+    "square",
+    "t",
+    "inner",
+)
 CALLED: Final = frozenset({*TABLE, *FUNCTIONS, *OPERATORS, *ALIASES, *SPELT_OUT})
 MOST_FACTORS: Final = 6  # of a product written without spaces
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from pullback.derivations.names import ALIASES
+from pullback.functions import FUNCTIONS
 from pullback.verify.tree import name
 
 _REDUCTIONS: Final = frozenset(("sum", "mean", "max", "min", "prod"))
@@ -91,3 +92,14 @@ def in_order(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     for child in ast.iter_child_nodes(node):
         yield from in_order(child)
+
+
+def applies_function(*sides: ast.expr) -> bool:
+    """Whether the sides hold a function of one number, and no product of matrices that would make a row."""
+    parts = [part for side in sides for part in ast.walk(side)]
+    if any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.MatMult) for part in parts):
+        return False
+    return any(
+        isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in FUNCTIONS
+        for part in parts
+    )

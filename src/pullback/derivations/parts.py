@@ -82,6 +82,7 @@ def _of_passage(passage: Passage) -> Iterator[Part]:
     leading = re.match(r"\s*(?:if|when|whenever)\b(.*?),\s*(?:then\s+)?(.*)$", text)
     if leading is not None:
         condition, text = leading[1].strip(), leading[2]
+    text = re.sub(r"[\s,]+(?:where|with|for)\s+(?=[^=;]*(?:∈|\\in\b))", " ; ", text)
     for piece in _pieces(text):
         yield from _of_piece(passage, _LEADING.sub("", piece), condition)
 
@@ -257,7 +258,7 @@ def _split(text: str, sign: str) -> list[str]:
     """The text between signs outside of brackets; `==`, `<=` and their like are no `=`."""
     found, depth, start = [], 0, 0
     for k, c in enumerate(text):
-        depth += (c in "([{") - (c in ")]}")
+        depth += (c in "([{⟨") - (c in ")]}⟩")
         if c != sign or depth > 0:
             continue
         if sign == "=" and (text[k - 1 : k] in ("<", ">", "!", "=", ":") or text[k + 1 : k + 2] == "="):

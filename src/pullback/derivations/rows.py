@@ -19,6 +19,8 @@ from pullback.verify.tree import binary, call, name
 ONES: Final = "ONES"
 IDENTITY: Final = "I"
 LETTERS: Final = "cuvzqhgeops"
+WRITTEN: Final = "⟦⟧"  # a matrix by its entries: the indices, and the entry
+_WHOLE: Final = frozenset(("det", "logdet", "⁻¹", "inv", "cholesky"))
 _ROWWISE: Final = frozenset(("softmax", "log_softmax"))
 _REDUCED: Final = frozenset(("trace", "det", "logdet"))
 
@@ -223,6 +225,12 @@ class Rows:
             return ast.Call(node.func, [self.entry(arguments[0], at)], node.keywords)
         if not any(is_written_out(part, self.names) for part in arguments):
             return item(node, at) if at else node
+        if word in _WHOLE:
+            letters = [self.fresh() for _ in range(self.rank(arguments[0]))]
+            body = self.entry(arguments[0], [name(letter) for letter in letters])
+            matrix = call(WRITTEN, ast.List([name(letter) for letter in letters], ast.Load()), body)
+            made = ast.Call(node.func, [matrix, *arguments[1:]], node.keywords)
+            return item(made, at) if at else made
         match word, arguments:
             case "norm", [x]:
                 return call("sqrt", self._square(x))
