@@ -226,11 +226,7 @@ class Rows:
         if not any(is_written_out(part, self.names) for part in arguments):
             return item(node, at) if at else node
         if word in _WHOLE:
-            letters = [self.fresh() for _ in range(self.rank(arguments[0]))]
-            body = self.entry(arguments[0], [name(letter) for letter in letters])
-            matrix = call(WRITTEN, ast.List([name(letter) for letter in letters], ast.Load()), body)
-            made = ast.Call(node.func, [matrix, *arguments[1:]], node.keywords)
-            return item(made, at) if at else made
+            return self._of_matrix(node, at)
         match word, arguments:
             case "norm", [x]:
                 return call("sqrt", self._square(x))
@@ -251,6 +247,15 @@ class Rows:
         raise SyntaxProblem(
             f"`{word}` of rows is not read", hint="the matrix form, or every index of an entry: W_ij"
         )
+
+    def _of_matrix(self, node: ast.Call, at: list[ast.expr]) -> ast.expr:
+        """`det(I + A^T A)`: of a matrix that gets a line of its own."""
+        first, *rest = node.args
+        letters = [self.fresh() for _ in range(self.rank(first))]
+        body = self.entry(first, [name(letter) for letter in letters])
+        matrix = call(WRITTEN, ast.List([name(letter) for letter in letters], ast.Load()), body)
+        made = ast.Call(node.func, [matrix, *rest], node.keywords)
+        return item(made, at) if at else made
 
     def _inner(self, a: ast.expr, b: ast.expr) -> ast.expr:
         names = [self.fresh() for _ in range(self.rank(a))]

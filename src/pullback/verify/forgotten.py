@@ -23,6 +23,7 @@ from pullback.verify.tree import (
 KEPT = ast.Constant(True)
 LONGEST_LIST = 6  # entries of a shape that are put in another order
 LONGEST_CHAIN = 6
+MOST_AXES = 2  # of a name that is put in as a factor
 
 
 def forgotten(spot: Spot, known: Vocabulary) -> Iterator[Change]:
@@ -39,6 +40,9 @@ def forgotten(spot: Spot, known: Vocabulary) -> Iterator[Change]:
     if spot.role != "part":
         yield from _slopes(node, known)
     yield from _own(node, known)
+    for word, rank in known.ranks.items():
+        if word not in known.target and rank <= MOST_AXES:
+            yield Change(binary(node, ast.Mult(), name(word)), f"the factor {word}", 3)
     yield from _centred(node)
     yield from _roots(node)
     yield from _inserted(node, known)
