@@ -26,6 +26,7 @@ from pullback.tracing.passes import Pass, is_real
 from pullback.tracing.torch_context import one_thread
 from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.code import judge_code
+from pullback.verify.code_data import leave_data_out
 from pullback.verify.code_verdict import CodeVerdict, explained, to_json
 
 LOCATED = ("formula", "ties", "none", "shape", "dtype", "count")  # faults of what is returned
@@ -189,12 +190,20 @@ def _torch_function(
     separate = function.setup_context is not torch.autograd.function._SingleLevelFunction.setup_context
     names, given = named_arguments(function.forward, inputs, 0 if separate else 1)
     tensors = {p: x for p, x in enumerate(given) if isinstance(x, torch.Tensor)}
-    known = {"torch.float64": np.float64, "torch.float32": np.float32, "torch.float16": np.float16}
+    known = {
+        "torch.float64": np.float64,
+        "torch.float32": np.float32,
+        "torch.float16": np.float16,
+        "torch.bfloat16": np.float16,  # of as few digits as NumPy has
+    }
     dtypes = {p: np.dtype(known.get(str(x.dtype), np.float64)) for p, x in tensors.items()}
     args = [_from_torch(x) if p in tensors else x for p, x in enumerate(given)]
     marked = [p for p, x in tensors.items() if x.requires_grad]
     positions = wanted(names, args, wrt if wrt is not None else marked or None)
-    return TorchFunction(function.__name__, names, positions, [], function), args, dtypes
+    code = TorchFunction(function.__name__, names, positions, [], function)
+    if wrt is None and not marked:
+        leave_data_out(code, args)
+    return code, args, dtypes
 
 
 def _jax_function(

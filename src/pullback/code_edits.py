@@ -126,9 +126,10 @@ class _Reading:
         last = {place: target for target, place in self.both.lines.items()}
         found: dict[str, str] = {}
         kept = {*self.both.names.values()} | {_target(s) for s in self.statements} - {*last.values()}
+        kinds = {_target(s): _outermost(s) for s in self.statements}
         for place, target in last.items():
-            name = _assigned(linecache.getline(*place))
-            if name and name not in found.values() and name not in kept:
+            name, kind = _assigned(linecache.getline(*place))
+            if name and kinds.get(target) in (None, kind) and name not in found.values() and name not in kept:
                 found[target] = name
         return found
 
@@ -228,13 +229,21 @@ def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _assigned(line: str) -> str:
-    """The name that a line of code assigns to."""
+def _assigned(line: str) -> tuple[str, Any]:
+    """The name that a line of code assigns to, and the outermost operation of what it assigns."""
     try:
         found = ast.parse(line.strip()).body
     except SyntaxError:
-        return ""
-    return _target(found[0]) if len(found) == 1 and isinstance(found[0], ast.Assign) else ""
+        return "", None
+    if len(found) != 1 or not isinstance(found[0], ast.Assign):
+        return "", None
+    return _target(found[0]), _outermost(found[0])
+
+
+def _outermost(statement: ast.stmt) -> Any:
+    """The outermost operation of the right side, so that a part of a line is not taken for the whole."""
+    value = statement.value if isinstance(statement, ast.Assign) else None
+    return type(value.op) if isinstance(value, ast.BinOp | ast.UnaryOp) else type(value)
 
 
 def _in_words(edit: Edit, names: Mapping[str, str], spoken: Mapping[str, str]) -> Edit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,7 +42,8 @@ def explained(verdict: CodeVerdict) -> str:
     if verdict.mend is not None:
         lines.append(f"  mend:  {verdict.mend}")
     if verdict.line:
-        lines.append(f"  line:  {verdict.line}")
+        path, _, number = verdict.line.rpartition(":")
+        lines.append(f"  line:  {verdict.line}  {linecache.getline(path, int(number)).strip()}".rstrip())
     if verdict.paste and verdict.ok is False:
         lines += ["  to see it:", *(f"    {line}" for line in verdict.paste.splitlines())]
     if verdict.checked and verdict.ok is not False:

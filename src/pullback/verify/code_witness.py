@@ -14,6 +14,7 @@ from pullback.tracing.passes import CodeProblem, FloatRun
 from pullback.verify.code_compare import ROUNDING, upstreams
 from pullback.verify.code_intent import on_purpose
 from pullback.verify.code_mend import mended
+from pullback.verify.code_outputs import said_of_outputs
 from pullback.verify.code_state import Check, at_point, distance, pasted
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, draw, ordered, small
@@ -40,7 +41,7 @@ def show(check: Check, index: int, position: int) -> None:
     if fallback is None:
         del check.found.wrong[position]
         raise Untraceable("a difference of the traced code was not confirmed by the code itself")
-    right_at = _only_at(check, index, sizes)
+    right_at = _only_at(check, index, sizes) + said_of_outputs(check, index, args)
     meant = on_purpose(check, index)
     check.found.wrong[position] = replace(
         fallback,
