@@ -17,6 +17,9 @@ from pullback.emit.pair_source import pair_source
 from pullback.emit.torch_source import torch_instead
 from pullback.errors import DomainProblem
 from pullback.libraries import kind_of_backward
+from pullback.tracing.torch_context import unrecorded
+
+LARGEST = 256  # entries of an array that is written into the code
 
 
 def mended(obj: Any, inputs: Any, *, wrt: Sequence[int | str] | None = None) -> str:
@@ -24,8 +27,9 @@ def mended(obj: Any, inputs: Any, *, wrt: Sequence[int | str] | None = None) -> 
 
     obj and inputs are as those of `check`: a pair (forward, backward) of NumPy-style functions, a
     `torch.autograd.Function` or a `jax.custom_vjp` function, and one example of the arguments. Arguments that are no
-    arrays keep the value that they have there. Where the forward gives several outputs, the first is meant.
-    Raises `PullbackError` for an object of another kind, and where the forward cannot be read as a program.
+    arrays keep the value that they have there. Where a pair or a JAX function has several outputs, the first is meant.
+    Raises `PullbackError` for an object of another kind, for a Function with several outputs, and where the forward
+    cannot be read as a program.
 
     >>> def forward(x, w):
     ...     return np.tanh(x) * w
@@ -61,10 +65,20 @@ def _function(function: Any, inputs: Any, wrt: Sequence[int | str] | None) -> st
     names, given = named_arguments(function.forward, inputs, 0 if separate else 1)
 
     def forward(*args: Any) -> Any:
-        return function.forward(*args) if separate else function.forward(_Context(), *args)
+        with unrecorded():
+            return function.forward(*args) if separate else function.forward(_Context(), *args)
 
-    derivation, slots = _read(forward, names, given, wrt)
-    return torch_instead(derivation.derived, function.__name__, slots).text
+    found = forward(*given)
+    if isinstance(found, tuple | list) and len(found) > 1:
+        raise DomainProblem(
+            f"the forward gives {len(found)} outputs, and a Function is written for one",
+            hint="pullback check says the right formula of each input",
+        )
+    with torch.no_grad():
+        derivation, slots = _read(forward, names, given, wrt)
+    text = torch_instead(derivation.derived, function.__name__, slots).text
+    kind = next(str(x.dtype) for x in given if isinstance(x, torch.Tensor) and x.is_floating_point())
+    return _with_held(text, derivation, slots, lambda x: _tensor(x, kind))
 
 
 def _rules(function: Any, inputs: Any, wrt: Sequence[int | str] | None) -> str:
@@ -73,6 +87,33 @@ def _rules(function: Any, inputs: Any, wrt: Sequence[int | str] | None) -> str:
     name = getattr(function, "__name__", "program")
     demand_name(name, derivation.derived)
     return jax_source(derivation.derived, name, slots).text
+
+
+def _with_held(text: str, derivation: Derivation, slots: Sequence[Slot], spelt: Callable[[Any], str]) -> str:
+    """The code with the arrays that the forward makes for itself, such as a causal mask, above it.
+
+    Raises `DomainProblem` where one of them is too large to be written down.
+    """
+    captured = derivation.captured
+    given = {slot.tensor for slot in slots}
+    held = [t for t in derivation.program.inputs if t not in given]
+    if captured is None or not held:
+        return text
+    large = [t.name for t in held if captured.values[t.name].size > LARGEST]
+    if large:
+        size = captured.values[large[0]].size
+        raise DomainProblem(
+            f"the forward makes an array of {size} entries for itself", hint=f"{large[0]} as an argument"
+        )
+    lines = [f"{t.name} = {spelt(captured.values[t.name])}" for t in held]
+    whole = text.splitlines(keepends=True)
+    at = next(k for k, line in enumerate(whole) if line.startswith(("class ", "def ", "@")))
+    return "".join([*whole[:at], *(f"{line}\n" for line in lines), "\n\n", *whole[at:]])
+
+
+def _tensor(x: Any, kind: str) -> str:
+    own = {"b": "torch.bool", "i": "torch.int64"}.get(np.asarray(x).dtype.kind, kind)
+    return f"torch.tensor({np.asarray(x).tolist()}, dtype={own})"
 
 
 class _Context:

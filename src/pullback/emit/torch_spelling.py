@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from pullback.emit.convolution_words import CONVOLUTIONS, torch_convolution
 from pullback.emit.spelling import Speller, Spelt, dotted, method, module, sequence, unsqueezed
+from pullback.matrix.syntax import function
 
 SAME: Final = {
     "exp": "torch.exp", "log": "torch.log", "log1p": "torch.log1p", "expm1": "torch.expm1", "sqrt": "torch.sqrt",
@@ -183,6 +184,8 @@ class Torch(Speller):
                 places = [*[ast.Slice()] * before, trees[1]]
                 place = trees[1] if not before else ast.Tuple(list(places), ast.Load())
                 return ast.Subscript(trees[0], place, ast.Load())
+            case "clip" if kind == "number":
+                return function("max", ast.Constant(0), function("min", trees[0], trees[1]))
             case "clip":
                 return method(trees[0], "clamp", ast.Constant(0), trees[1])
             case "concatenate":

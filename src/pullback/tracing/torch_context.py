@@ -74,3 +74,19 @@ def _copied(f: FunctionType, name: str, closure: tuple[CellType, ...] | None) ->
     made = FunctionType(f.__code__.replace(co_name=name), f.__globals__, name, f.__defaults__, closure)
     made.__kwdefaults__ = f.__kwdefaults__
     return made
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Inside of an `autograd.Function` PyTorch records nothing, so that `detach` gives the tensor itself."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Undetached(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in (torch.Tensor.detach, torch.detach):
+                return args[0]
+            return func(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Undetached():
+        yield

@@ -15,7 +15,7 @@ from pullback.tracing.aten_graph import interpreted, numpy_of, operations
 from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
-from pullback.tracing.torch_context import Context, traceable
+from pullback.tracing.torch_context import Context, traceable, unrecorded
 
 STRETCH = 1.03125  # away from the point of a trace, and still symmetric, definite, …
 
@@ -67,17 +67,20 @@ class TorchFunction(Pass):
     def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
         import torch
 
-        context, out = self._called(args)
+        with unrecorded():
+            context, out = self._called(args)
         demand: Any = torch._check
         for given, own in zip(upstream, _differentiable(context, out), strict=True):
             for a, b in zip(given.shape, own.shape, strict=True):
                 demand(a == b)  # the two have one size also where sizes are free
         backward = traceable(self.function.backward)
-        return self._gradients(_tuple(backward(context, *_upstream(context, out, upstream))))[0]
+        with unrecorded():
+            return self._gradients(_tuple(backward(context, *_upstream(context, out, upstream))))[0]
 
     def results(self, args: Sequence[Any]) -> list[Any]:
         """The outputs that have a gradient, as tensors that may be recorded."""
-        return _differentiable(*self._called(args))
+        with unrecorded():
+            return _differentiable(*self._called(args))
 
     def upstream_places(self, args: Sequence[Any]) -> list[int]:
         """Which of the gradients that the backward is given are not always zero."""
