@@ -122,9 +122,35 @@ class Two(Function):
         return g + h
 
 
+class Largest(Function):
+    """A mask that depends on the values."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.where(x == torch.sort(x, -1).values[..., -1:], x, 0.0)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+class Windowed(Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * torch.hann_window(300, dtype=x.dtype)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
 @pytest.mark.parametrize(
     ("function", "inputs", "said"),
-    [(Two, (normal(3),), "2 outputs"), (CausalScores, (normal(20, 2), normal(20, 2), True), "400 entries")],
+    [
+        (Two, (normal(3),), "2 outputs"),
+        (Windowed, (normal(300),), "300 entries"),
+        (Largest, (normal(3, 4),), "without a gradient"),
+    ],
 )
 def test_what_cannot_be_written_is_refused(function: Any, inputs: tuple[Any, ...], said: str) -> None:
     with pytest.raises(DomainProblem, match=said):

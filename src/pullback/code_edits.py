@@ -19,7 +19,7 @@ from pullback.capturing import capture
 from pullback.errors import PullbackError
 from pullback.program import upstream_of
 from pullback.reading import read_program
-from pullback.right_formula import as_called, by_name, examples, upstream_examples, upstream_names
+from pullback.right_formula import by_name, examples, floats_of, upstream_examples, upstream_names
 from pullback.tracing.jax_function import JaxFunction
 from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
 from pullback.tracing.passes import CodeProblem, Pass
@@ -65,7 +65,7 @@ def _both(code: Pass, args: Sequence[Any], position: int, upstream: Sequence[str
         return code.gradients(given[: len(args)], given[len(args) :])[index]
 
     named = by_name(gradient, (*code.names, *upstream), code.label)
-    with as_called(code):
+    with floats_of(code):
         found = capture(named, examples(code, (*args, *upstream_examples(code, args))))
     return found if len(found.program.splitlines()) <= LONGEST else None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api import Derivation, derive
+from pullback.capture.captured import Captured
 from pullback.checking import named_arguments
 from pullback.emit.function_source import Slot
 from pullback.emit.jax_source import jax_source
@@ -17,7 +18,7 @@ from pullback.emit.pair_source import pair_source
 from pullback.emit.torch_source import torch_instead
 from pullback.errors import DomainProblem
 from pullback.libraries import kind_of_backward
-from pullback.tracing.torch_context import unrecorded
+from pullback.tracing.torch_context import undivided
 
 LARGEST = 256  # entries of an array that is written into the code
 
@@ -65,7 +66,7 @@ def _function(function: Any, inputs: Any, wrt: Sequence[int | str] | None) -> st
     names, given = named_arguments(function.forward, inputs, 0 if separate else 1)
 
     def forward(*args: Any) -> Any:
-        with unrecorded():
+        with undivided():
             return function.forward(*args) if separate else function.forward(_Context(), *args)
 
     found = forward(*given)
@@ -74,8 +75,7 @@ def _function(function: Any, inputs: Any, wrt: Sequence[int | str] | None) -> st
             f"the forward gives {len(found)} outputs, and a Function is written for one",
             hint="pullback check says the right formula of each input",
         )
-    with torch.no_grad():
-        derivation, slots = _read(forward, names, given, wrt)
+    derivation, slots = _read(forward, names, given, wrt)
     text = torch_instead(derivation.derived, function.__name__, slots).text
     kind = next(str(x.dtype) for x in given if isinstance(x, torch.Tensor) and x.is_floating_point())
     return _with_held(text, derivation, slots, lambda x: _tensor(x, kind))
@@ -92,13 +92,19 @@ def _rules(function: Any, inputs: Any, wrt: Sequence[int | str] | None) -> str:
 def _with_held(text: str, derivation: Derivation, slots: Sequence[Slot], spelt: Callable[[Any], str]) -> str:
     """The code with the arrays that the forward makes for itself, such as a causal mask, above it.
 
-    Raises `DomainProblem` where one of them is too large to be written down.
+    Raises `DomainProblem` where one of them is too large to be written down, or depends on the arguments.
     """
     captured = derivation.captured
     given = {slot.tensor for slot in slots}
     held = [t for t in derivation.program.inputs if t not in given]
     if captured is None or not held:
         return text
+    changing = _changing(captured)
+    for t in held:
+        if t.name in changing:
+            raise DomainProblem(
+                f"the forward computes {t.name} without a gradient", hint=f"{t.name} as an argument"
+            )
     large = [t.name for t in held if captured.values[t.name].size > LARGEST]
     if large:
         size = captured.values[large[0]].size
@@ -109,6 +115,20 @@ def _with_held(text: str, derivation: Derivation, slots: Sequence[Slot], spelt: 
     whole = text.splitlines(keepends=True)
     at = next(k for k, line in enumerate(whole) if line.startswith(("class ", "def ", "@")))
     return "".join([*whole[:at], *(f"{line}\n" for line in lines), "\n\n", *whole[at:]])
+
+
+def _changing(captured: Captured) -> set[str]:
+    """The arrays that the code computes without a gradient, and not from the sizes alone."""
+    rng = np.random.default_rng(0)
+    values = captured.values
+    data = captured.data_for(values)
+    moved = {
+        name: rng.normal(size=x.shape) if np.asarray(x).dtype.kind == "f" else np.zeros_like(x)
+        for name, x in values.items()
+        if name not in data
+    }
+    again = captured.data_for({**values, **moved})
+    return {name for name, x in data.items() if not np.array_equal(x, again[name], equal_nan=True)}
 
 
 def _tensor(x: Any, kind: str) -> str:

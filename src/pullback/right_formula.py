@@ -29,7 +29,7 @@ def read_forward(code: Pass, args: Sequence[Any]) -> Captured | None:
     Of several outputs the program gives their sum weighed with the upstream gradients, which are arguments as well.
     """
     try:
-        with as_called(code):
+        with floats_of(code):
             forward = _forward(code, args)
             return None if forward is None else capture(*forward)
     except PullbackError:
@@ -80,16 +80,9 @@ def right_formulas(captured: Captured, names: Sequence[str]) -> dict[str, tuple[
         return {}
 
 
-def as_called(code: Pass) -> AbstractContextManager[Any]:
-    """float64 also where JAX has it switched off; without PyTorch's recording, as a Function is run."""
-    match code:
-        case JaxFunction():
-            return wide()
-        case TorchFunction():
-            import torch
-
-            return torch.no_grad()
-    return nullcontext()
+def floats_of(code: Pass) -> AbstractContextManager[Any]:
+    """float64 also where JAX has it switched off."""
+    return wide() if isinstance(code, JaxFunction) else nullcontext()
 
 
 def _forward(code: Pass, args: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:

@@ -77,16 +77,16 @@ def _copied(f: FunctionType, name: str, closure: tuple[CellType, ...] | None) ->
 
 
 @contextmanager
-def unrecorded() -> Iterator[None]:
-    """Inside of an `autograd.Function` PyTorch records nothing, so that `detach` gives the tensor itself."""
+def undivided() -> Iterator[None]:
+    """`detach` and `no_grad` cut nothing: in an `autograd.Function` PyTorch records nothing that they could cut."""
     import torch
     from torch.overrides import TorchFunctionMode
 
-    class Undetached(TorchFunctionMode):
+    class Undivided(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func in (torch.Tensor.detach, torch.detach):
                 return args[0]
-            return func(*args, **(kwargs or {}))
+            return None if func is torch._C._set_grad_enabled else func(*args, **(kwargs or {}))
 
-    with torch.no_grad(), Undetached():
+    with Undivided():
         yield

@@ -15,7 +15,7 @@ from pullback.tracing.aten_graph import interpreted, numpy_of, operations
 from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
-from pullback.tracing.torch_context import Context, traceable, unrecorded
+from pullback.tracing.torch_context import Context, traceable, undivided
 
 STRETCH = 1.03125  # away from the point of a trace, and still symmetric, definite, …
 
@@ -67,19 +67,19 @@ class TorchFunction(Pass):
     def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
         import torch
 
-        with unrecorded():
+        with undivided():
             context, out = self._called(args)
         demand: Any = torch._check
         for given, own in zip(upstream, _differentiable(context, out), strict=True):
             for a, b in zip(given.shape, own.shape, strict=True):
                 demand(a == b)  # the two have one size also where sizes are free
         backward = traceable(self.function.backward)
-        with unrecorded():
+        with undivided():
             return self._gradients(_tuple(backward(context, *_upstream(context, out, upstream))))[0]
 
     def results(self, args: Sequence[Any]) -> list[Any]:
         """The outputs that have a gradient, as tensors that may be recorded."""
-        with unrecorded():
+        with undivided():
             return _differentiable(*self._called(args))
 
     def upstream_places(self, args: Sequence[Any]) -> list[int]:
