@@ -143,6 +143,32 @@ CASES = {
         lambda: [torch.randn(3, 3)],
     ),
     "windows": (lambda: Code(lambda x: x.unfold(1, 2, 1).prod(-1)), lambda: [torch.randn(2, 4)]),
+    "bag": (lambda: nn.EmbeddingBag(4, 3), lambda: [torch.tensor([[0, 1], [3, 1]])]),
+    "volume": (lambda: nn.Conv3d(1, 2, 2, stride=(1, 2, 1), padding=1), lambda: [torch.randn(1, 1, 2, 2, 2)]),
+    "transposed": (
+        lambda: nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
+        lambda: [torch.randn(1, 2, 2, 3)],
+    ),
+    "bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), lambda: [torch.randn(1, 2, 2, 3)]),
+    "uneven": (lambda: nn.AdaptiveAvgPool2d((2, 3)), lambda: [torch.randn(1, 1, 3, 5)]),
+    "pool3d": (lambda: nn.MaxPool3d(2), lambda: [torch.randn(1, 2, 2, 2, 4)]),
+    "unshuffle": (lambda: nn.PixelUnshuffle(2), lambda: [torch.randn(1, 1, 2, 4)]),
+    "running products": (
+        lambda: Code(lambda x: x.cumprod(0) * x.logcumsumexp(1)),
+        lambda: [torch.randn(2, 3)],
+    ),
+    "factor": (
+        lambda: Code(lambda x: torch.linalg.solve_triangular(torch.linalg.cholesky(x @ x.T), x, upper=False)),
+        lambda: [torch.randn(2, 3)],
+    ),
+    "distances": (lambda: Code(lambda x: torch.cdist(x, x[:2] + 1, p=1.0)), lambda: [torch.randn(3, 2)]),
+    "norms": (lambda: Code(lambda x: x.norm(p=3, dim=1) * torch.linalg.norm(x)), lambda: [torch.randn(2, 3)]),
+    "counts": (
+        lambda: Code(
+            lambda x: torch.zeros(4, 1, dtype=x.dtype).index_add(0, ROWS, torch.ones(3, 1, dtype=x.dtype)) * x
+        ),
+        lambda: [torch.randn(4, 2)],
+    ),
     "loss": (lambda: nn.CrossEntropyLoss(), lambda: [torch.randn(3, 4), torch.tensor([0, 3, 1])]),
     "huber": (lambda: nn.HuberLoss(), lambda: [torch.randn(3, 4), 3 * torch.randn(3, 4)]),
     "logits": (lambda: nn.BCEWithLogitsLoss(), lambda: [torch.randn(3, 4), torch.rand(3, 4)]),

@@ -228,8 +228,11 @@ def _scattered(w: Writer, places: Value, given: Value, dim: int, size: Any, whol
     inner = ", ".join(letters) if whole else letters[dim]
     w.ranges_over(places, size)
     shape = [size if k == dim else n for k, n in enumerate(given.shape)]
-    template = f"({{1}}[{inner}] == v) * {{0}}[{', '.join(letters)}]"
-    made = w.define(template, given, places, shape=shape, indices=left)
+    if given.number is not None:
+        made = w.define(f"({{0}}[{inner}] == v) * {given.number}", places, shape=shape, indices=left)
+    else:
+        template = f"({{1}}[{inner}] == v) * {{0}}[{', '.join(letters)}]"
+        made = w.define(template, given, places, shape=shape, indices=left)
     made.declared = True
     return made
 

@@ -184,41 +184,6 @@ def _padding(padding: Any, sizes: Sequence[int], gaps: Sequence[int]) -> list[in
     return _pair(padding)
 
 
-def conv_transpose2d(
-    w: Writer,
-    x: Value,
-    kernel: Value,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Value:
-    """The stride's zeros between the entries, then a convolution with the kernel flipped."""
-    if any(_pair(output_padding)) or groups != 1 or _pair(dilation) != [1, 1]:
-        raise refuse("a transposed convolution with output padding, groups or dilation")
-    steps, pads = _pair(stride), _pair(padding)
-    for axis, step in ((2, steps[0]), (3, steps[1])):
-        x = _spread(w, x, axis, step)
-    sizes = [length(kernel, k) for k in (2, 3)]
-    flipped = phrases.flip(w, phrases.swapaxes(w, kernel, 0, 1), (2, 3))
-    around = [(0, 0), (0, 0), *((r - 1 - p, r - 1 - p) for r, p in zip(sizes, pads, strict=True))]
-    found: Value = CONV2D(w, phrases.pad(w, x, around), flipped, bias)
-    return found
-
-
-def _spread(w: Writer, x: Value, axis: int, step: int) -> Value:
-    """step - 1 zeros after every entry but the last."""
-    if step == 1:
-        return x
-    wide = phrases.new_axis(w, x, axis + 1)
-    zeros = w.filled(0, [*wide.shape[: axis + 1], step - 1, *wide.shape[axis + 2 :]])
-    joined = phrases.concatenate(w, [wide, zeros], axis + 1)
-    flat = phrases.reshape(w, joined, [*x.shape[:axis], -1, *x.shape[axis + 1 :]])
-    return phrases.part(w, flat, axis, 0, length(flat, axis) - step + 1)
-
-
 def _pool(name: str) -> Row:
     def row(w: Writer, x: Value, size: Any, stride: Any = None, padding: Any = 0, *more: Any) -> Value:
         if x.rank == 3:
@@ -383,14 +348,14 @@ TABLE: Final[dict[str, Row]] = {
     "instance_norm": instance_norm,
     "conv1d": _convolution(1),
     "conv2d": CONV2D,
-    "conv_transpose2d": conv_transpose2d,
     "max_pool2d": _pool("max_pool2d"),
     "avg_pool2d": _pool("avg_pool2d"),
     "max_pool1d": _one_axis(_pool("max_pool2d")),
     "avg_pool1d": _one_axis(_pool("avg_pool2d")),
     "adaptive_avg_pool2d": _adaptive("avg"),
-    "adaptive_max_pool2d": lambda w, x, s: (_adaptive("max")(w, x, s), None),
     "adaptive_avg_pool1d": _adaptive_1d("avg"),
+    "adaptive_max_pool2d": lambda w, x, s: (_adaptive("max")(w, x, s), None),
+    "adaptive_max_pool1d": lambda w, x, s: (_adaptive_1d("max")(w, x, s), None),
     "upsample_nearest2d": upsample_nearest2d,
     "pixel_shuffle": pixel_shuffle,
     "scaled_dot_product_attention": attention,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pullback.capture import aten_more
 from pullback.capture.aten import TABLE as OPERATIONS
 from pullback.capture.aten_cells import TABLE as CELLS
 from pullback.capture.aten_data import TABLE as DATA
@@ -29,7 +30,8 @@ from pullback.errors import DomainProblem, InternalProblem, PullbackError, neare
 from pullback.reading.shapes import parse_size
 from pullback.sizes import same_size, shape_text, size_text
 
-TABLE: Final = {**OPERATIONS, **VIEWS, **LAYERS, **CELLS, **LOSSES, **RECURRENT, **DATA}
+_ROWS: Final = {**OPERATIONS, **VIEWS, **LAYERS, **CELLS, **LOSSES, **RECURRENT, **DATA}
+TABLE: Final = {**_ROWS, **aten_more.table(_ROWS.__getitem__)}
 LETTERS: Final = {
     1: ("N",),
     2: ("N",),

@@ -156,9 +156,14 @@ class Holding:
             if not found.requires_grad:
                 return None if abs(slope) <= TOLERANCE else slope
             total = (found * torch.from_numpy(upstream)).sum()
-            gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+            try:
+                gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+            except (
+                RuntimeError
+            ):  # PyTorch has no derivative for the code, so that there is none to hold against
+                return None
         pairs = zip(directions.values(), gradients, strict=True)
-        true = sum(float(np.sum(d * g.numpy())) for d, g in pairs if g is not None)
+        true = sum(float(np.sum(d * g.numpy(force=True))) for d, g in pairs if g is not None)
         apart = abs(true - slope)
         scale = max(1.0, abs(slope), float(np.sum(np.abs(upstream * sides[0]))))
         return apart if apart > TOLERANCE * scale else None
