@@ -260,3 +260,52 @@ LABELLED = [
 def test_a_bracket_cancels_a_factor_against_the_same_at_its_place(program: str, expected: str) -> None:
     found = derive(program, {"X": "N C"}, integers={"t": ("N", "C")})
     assert str(found.gradients["X"]) == expected
+
+
+PIECES = [
+    ("g = x[:, :H]; u = x[:, H:]; Y = g * u", {"x": "N 2*H"}, "dx = concatenate([dY * u, dY * g], axis=1)"),
+    (
+        "g = x[:, :K]; u = x[:, K:]; L = sum(g**2) + sum(u**3)",
+        {"x": "N M", "w": "K"},
+        "dx = concatenate([2 * g, 3 * u ** 2], axis=1)",
+    ),
+    ("g = x[3:]; L = sum(g**2)", {"x": "N + 3"}, "dx = concatenate([zeros([3]), 2 * g], axis=0)"),
+    (
+        "g = x[:, 1:-1]; L = sum(g**2)",
+        {"x": "N M"},
+        "dx = concatenate([zeros([N, 1]), 2 * g, zeros([N, 1])], axis=1)",
+    ),
+    (
+        "q = x[:, :D]; k = x[:, D:2*D]; v = x[:, 2*D:]; Y = softmax(q @ k.T) @ v",
+        {"x": "N 3*D"},
+        "P = softmax(q @ k.T, axis=1)\ndP = dY @ v.T\ndZ = P * (dP - sum(dP * P, axis=1, keepdims=True))\n"
+        "dx = concatenate([dZ @ k, dZ.T @ q, P.T @ dY], axis=1)",
+    ),
+    # Pieces that overlap, or that may, stay brackets.
+    ("y = x[1:] - x[:-1]", {"x": "N"}, "dx[j] = dy[j - 1] * (0 <= j - 1) - dy[j] * (j < N - 1)"),
+    ("Y[i] = x[i] * (i < K)", {"x": "N", "w": "K"}, "dx[j] = dY[j] * (j < K)"),
+]
+
+
+@pytest.mark.parametrize(("program", "shapes", "expected"), PIECES)
+def test_pieces_of_an_axis_are_laid_side_by_side(program: str, shapes: dict[str, str], expected: str) -> None:
+    derivation = derive(program, shapes, wrt=["x"])
+    assert str(derivation.gradients["x"]) == expected
+    assert all(step.status == "exact" for step in derivation.steps)
+
+
+LOGISTIC = "z = sigmoid(X @ w + b); L = -sum(y * log(z) + (1 - y) * log(1 - z)) / N"
+
+
+def test_brackets_are_multiplied_out_once_denominators_have_gone() -> None:
+    found = derive(LOGISTIC, {"X": "N D", "w": "D", "b": "", "y": "N"}, wrt=["X", "w"]).gradients
+    assert {name: str(g) for name, g in found.items()} == {
+        "X": "dX = outer(z - y, w) / N",
+        "w": "dw = X.T @ (z - y) / N",
+    }
+
+
+def test_a_gradient_that_is_zero_whatever_the_input_goes() -> None:
+    program = "S = Z - max(Z, axis=1, keepdims=True); l = S - log(sum(exp(S), axis=1, keepdims=True))"
+    found = derive(f"{program}; L = -mean(l[arange(N), t])", {"Z": "N C"}, integers={"t": ("N", "C")})
+    assert str(found.gradients["Z"]) == "dZ = (softmax(S, axis=1) - onehot(t, C)) / N"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Checker
-from pullback.expression import ONE, ZERO, Add, Expr, Sum, free, simplex_axis, tensors
+from pullback.expression import ONE, ZERO, Add, Definition, Element, Expr, Sum, free, simplex_axis, tensors
 from pullback.notation import show
 from pullback.program import Program
 from pullback.rulebooks.algebra import key
@@ -17,9 +17,15 @@ from pullback.rulebooks.normal import Term, components
 class DeadTerms:
     """Tests the sums in the terms of one program's gradients, each once."""
 
-    def __init__(self, program: Program, gradients: Collection[str]) -> None:
+    def __init__(self, program: Program, raw: Sequence[Definition]) -> None:
+        """`raw` are the definitions of the backward pass; operators of forward values among them count as such."""
         self._program = program
-        self._gradients = gradients
+        self._values = dict(program.by_name)
+        self._definitions = list(program.definitions)
+        for made in raw:
+            if isinstance(made.body, Element) and all(t.name in self._values for t in tensors(made.body)):
+                self._values[made.tensor.name] = made.tensor
+                self._definitions.append(made)
         self._known: dict[str, Fraction | None] = {}
         self._checker: Checker | None = None
 
@@ -47,9 +53,7 @@ class DeadTerms:
         read = tensors(e)
         inputs = set(self._program.inputs)
         free_inputs = all(t in inputs and simplex_axis(t) is None for t in read)
-        if any(t.name in self._gradients for t in read) or free_inputs:
-            return None
-        if any(t not in inputs and t.name not in self._program.by_name for t in read):
+        if free_inputs or any(t not in inputs and self._values.get(t.name) is not t for t in read):
             return None
         k = key(e)
         if k not in self._known:
@@ -58,7 +62,7 @@ class DeadTerms:
 
     def _tested(self, e: Expr) -> Fraction | None:
         if self._checker is None:
-            self._checker = Checker(self._program.definitions, self._program.inputs)
+            self._checker = Checker(self._definitions, self._program.inputs)
         over = tuple(sorted(free(e), key=lambda index: index.name))
         for value in (ZERO, ONE):
             try:

@@ -53,7 +53,9 @@ from pullback.rulebooks.normal import (
     collapsed,
     expand,
     has_quotient,
+    multiplied_out,
     sifted,
+    sum_of,
     unmasked,
     unsigned,
 )
@@ -103,7 +105,7 @@ class Publisher:
         self.masked = masks_in(program.definitions)
         self.known: dict[str, Definition] = {}
         self.steps: dict[str, list[Step]] = {}
-        self.dead_terms = DeadTerms(program, self.gradients)
+        self.dead_terms = DeadTerms(program, raw)
         self._costs = Costs()
         self.roots = self._roots(wanted)
         self.readers: dict[str, set[str]] = {}
@@ -273,25 +275,34 @@ class Publisher:
             except TooManyTerms:
                 continue
             alive, notes = self.dead_terms.without(terms)
-            known = tuple((term.coefficient, frozenset(term.powers.items()), term.bound) for term in alive)
-            if known in seen:
-                continue
-            seen.add(known)
-            fewer = _sum(alive)
-            dead = ("dead terms", fewer, "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
-            again = [reused(part, products) for term in alive for part in self._reused(term, opaque)]
-            names = _new_names(alive, again)
-            parts = parts_of(again)
-            for chosen in (merged(parts), parts):
-                body = positive(summed(gathered(factored(chosen))))
-                other = either(body)
-                note = "common factors come out" + (
-                    f"; {', '.join(names)} from the forward pass" if names else ""
-                )
-                found.append(Candidate(body, inlined, (start, dead, ("factor", body, note))))
-                if other is not body:
-                    stages = (*found[-1].stages, ("factor", other, "one of two, by a condition"))
-                    found.append(Candidate(other, inlined, stages))
+            dead = (
+                ("dead terms", sum_of(alive), "; ".join(dict.fromkeys(notes))) if notes else ("expand", e, "")
+            )
+            for left in (alive, multiplied_out(alive)):
+                known = tuple((term.coefficient, frozenset(term.powers.items()), term.bound) for term in left)
+                if known not in seen:
+                    seen.add(known)
+                    found += self._factored(left, opaque, products, Candidate(e, inlined, (start, dead)))
+        return found
+
+    def _factored(
+        self, alive: Sequence[Term], opaque: Opaque, products: Shelf, so_far: Candidate
+    ) -> list[Candidate]:
+        """The ways to take common factors out of a sum of terms."""
+        found: list[Candidate] = []
+        again = [reused(part, products) for term in alive for part in self._reused(term, opaque)]
+        names = _new_names(alive, again)
+        read = f"; {', '.join(names)} from the forward pass" if names else ""
+        note = f"common factors come out{read}"
+        parts = parts_of(again)
+        for chosen in (merged(parts), parts):
+            body = positive(summed(gathered(factored(chosen))))
+            other = either(body)
+            stages = (*so_far.stages, ("factor", body, note))
+            found.append(Candidate(body, so_far.inlined, stages))
+            if other is not body:
+                last = ("factor", other, "one of two, by a condition")
+                found.append(Candidate(other, so_far.inlined, (*stages, last)))
         return found
 
     def _reused(self, term: Term, opaque: Opaque) -> list[Term]:
@@ -368,10 +379,6 @@ class Publisher:
 
 def terms_of(e: Expr) -> tuple[Expr, ...]:
     return e.terms if isinstance(e, Add) else (e,)
-
-
-def _sum(terms: Sequence[Term]) -> Expr:
-    return add(*(term.expression() for term in terms))
 
 
 def _new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:

@@ -26,6 +26,7 @@ from pullback.expression import (
 from pullback.matrix.lifting import lift
 from pullback.matrix.printing import exact
 from pullback.matrix.syntax import constant, function, scalar, sequence
+from pullback.matrix.tiles import tiles
 
 MOST_STACKED = 16
 
@@ -38,6 +39,9 @@ def whole(indices: tuple[Index, ...], body: Expr) -> ast.expr:
     stacked = _stacked(indices, body)
     if stacked is not None:
         return stacked
+    laid = _laid_out(indices, body)
+    if laid is not None:
+        return laid
     return exact(lift(body), indices)
 
 
@@ -96,6 +100,16 @@ def _stacked(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
         unit = (*indices[:place], Index(j.name, ONE), *indices[place + 1 :])
         parts = [function("reshape", whole(rest, part), shape_of(unit)) for part in slices]
         return function("concatenate", sequence(parts), axis=constant(place))
+    return None
+
+
+def _laid_out(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
+    """Terms that stand each between two places of an axis: the pieces, side by side."""
+    for place, j in enumerate(indices):
+        found = tiles(body, j)
+        if found is not None:
+            parts = [whole((*indices[:place], t.index, *indices[place + 1 :]), t.body) for t in found]
+            return function("concatenate", sequence(parts), axis=constant(place))
     return None
 
 

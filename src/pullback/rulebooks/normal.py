@@ -5,7 +5,7 @@ A term is prenex: its sums stand outside all of its factors, and bound indices h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,6 +21,7 @@ from pullback.expression import (
     Num,
     Pow,
     Sum,
+    add,
     free,
     fresh,
     mul,
@@ -32,6 +33,7 @@ from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.chainrule import settled
 
 MAX_TERMS = 24
+MOST_MULTIPLIED = 6  # terms, up to which their brackets are multiplied out as well
 
 Powers = dict[Expr, Fraction]
 
@@ -257,3 +259,18 @@ def components(term: Term) -> tuple[Powers, list[Expr]]:
         sums.append(total(indices, mul(ONE, *factors)))
         left = [index for index in left if index not in group]
     return outer, sums
+
+
+def sum_of(terms: Sequence[Term]) -> Expr:
+    return add(*(term.expression() for term in terms))
+
+
+def multiplied_out(terms: Sequence[Term]) -> Sequence[Term]:
+    """Brackets that stand in no denominator, multiplied out once others have cancelled: y (1 - z) - (1 - y) z."""
+    sums = [n for term in terms for base, n in term.powers.items() if isinstance(base, Add)]
+    if not sums or len(terms) > MOST_MULTIPLIED or any(n < 0 or n.denominator != 1 for n in sums):
+        return terms
+    try:
+        return expand(sum_of(terms), lambda _: False)
+    except TooManyTerms:
+        return terms
