@@ -77,7 +77,7 @@ CASES = [
     (linear, linear_back, [normal(3, 4), normal(4, 2)], "w", "x.T @ dout / N", "x.T @ dout"),
     (rms_norm, rms_norm_back, [normal(3, 4), normal(4)], "x", "s ** 2", "s ** 3"),
     (tanh, tanh_back, [normal(3)], "x", "dout * (1 - t)", "dout * (1 - t ** 2)"),
-    (loss, loss_back, [normal(3, 4), normal(3, 4)], "x", "dout * d / (", "2 * (dout * d / ("),
+    (loss, loss_back, [normal(3, 4), normal(3, 4)], "x", "dout * d / (", "2 * dout * d / ("),
     (
         two_layers,
         two_layers_back,
@@ -122,11 +122,11 @@ def test_the_line_stands_in_the_words_and_in_the_data() -> None:
 
 def test_a_backward_that_cannot_be_read_keeps_its_verdict() -> None:
     def backward(dout: Any, x: Any) -> Any:
-        return dout * np.array([float(v) for v in x])
+        return dout * np.array([float(v) for v in x])  # wrong
 
     verdict = check((tanh, backward), [normal(3)])
-    assert verdict.ok is False
-    assert verdict.verdicts[0].line == ""  # type: ignore[attr-defined]
+    assert verdict.ok is False and verdict.mend is None
+    assert verdict.verdicts[0].line == marked(backward)  # type: ignore[attr-defined]
 
 
 def test_a_right_backward_has_no_line() -> None:
