@@ -82,6 +82,17 @@ QUADRATIC = ("f = x @ A @ x + b @ x", {"x": "N", "A": "N N", "b": "N"})
             "dY @ C.T @ B.T @ A.T",
             "B.T is missing",
         ),
+        # The numbers at which edits are tried are such that the claim is wrong there, and the gradient not zero.
+        (("L = lam * sum(abs(w))", {"w": "N", "lam": ""}), "w", "lam * ones([N])", None, "sign(w)"),
+        (("f = det(X.T @ X)", {"X": "N D"}), "X", "2 * X @ inv(X.T @ X)", None, "the factor f"),
+        (
+            ("m = y * (X @ w); L = sum(exp(m))", {"y": "N", "X": "N D", "w": "D"}),
+            "w",
+            "X.T @ exp(m)",
+            None,
+            "* y",
+        ),
+        (("Y = A @ C", {"A": "B N M", "C": "B M K"}), "C", "A @ dY", None, "the matrices of A"),
         (
             ("y = x / (sqrt(v) + 0.1)", {"x": "N", "v": "N"}),
             "x",

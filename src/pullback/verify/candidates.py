@@ -64,7 +64,7 @@ class Candidates:
         made = [Candidate(0, (), "")]
         made += [Candidate(change.cost, ((spot, change),), change.words) for spot, change in self._changes]
         made += [Candidate(c.cost, ((self.root, c),), c.words) for c in (*self._terms(), *self._everywhere())]
-        return sorted(made, key=lambda c: (c.cost, -c.line, _usual(c.words)))
+        return sorted(made, key=lambda c: (c.cost, -c.line, _usual(c.words), _odd(c)))
 
     def pairs(self) -> list[Candidate]:
         """Two light edits at places of which neither holds the other, the cheapest first."""
@@ -159,6 +159,12 @@ class Candidates:
             names = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and id(n) not in calls]
             result.append([n for n in dict.fromkeys(names) if n not in known and n != target])
         return result
+
+
+def _odd(candidate: Candidate) -> bool:
+    """A factor beside a matrix that is transposed: it is written beside a vector where it can be."""
+    puts = candidate.words.startswith(("the factor", "the derivative"))
+    return puts and any(isinstance(spot.node, ast.Attribute | ast.UnaryOp) for spot, _ in candidate.edits)
 
 
 def _usual(words: str) -> int:

@@ -139,6 +139,9 @@ def _transposes(node: ast.expr, known: Vocabulary) -> Iterator[Change]:
             yield Change(value, f"{text_of(value)} is not transposed", 1)
         case ast.Name(id=text) if known.ranks.get(text, 2) == 2:
             yield Change(transposed(node), f"transpose {text}", 1)
+        case ast.Name(id=text) if known.ranks.get(text) == 3:
+            axes = ast.List([number(k) for k in (0, 2, 1)], ast.Load())
+            yield Change(call("transpose", node, axes), f"transpose the matrices of {text}", 1)
         case ast.BinOp(op=ast.MatMult()):
             turned = [transposed(factor) for factor in reversed(chain_of(node))]
             yield Change(product_of(turned), f"transpose {text_of(node)}", 1)

@@ -58,6 +58,10 @@ class _Tidying(ast.NodeTransformer):
                 return _divided(a, k) or node
             case ast.BinOp(left=ast.Constant(value=1), op=ast.Mult(), right=b):
                 return b
+            case ast.BinOp(
+                left=a, op=ast.Mult(), right=ast.BinOp(left=ast.Constant(value=1), op=ast.Div(), right=b)
+            ):
+                return binary(a, ast.Div(), b)
             case ast.BinOp(left=a, op=ast.Mult() | ast.Pow() | ast.Div(), right=ast.Constant(value=1)):
                 return a
             case ast.BinOp(
