@@ -10,11 +10,12 @@ import ast
 import inspect
 import linecache
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pullback.capture.captured import Captured
+from pullback.capture.exchanged import recording
 from pullback.capturing import capture
 from pullback.errors import PullbackError
 from pullback.program import upstream_of
@@ -61,10 +62,12 @@ def _both(code: Pass, args: Sequence[Any], position: int, upstream: Sequence[str
     """The gradient of one input as a program of the arguments and the upstream gradients, which come last."""
     index = code.wrt.index(position)
 
-    def gradient(*given: Any) -> Any:
-        return code.gradients(given[: len(args)], given[len(args) :])[index]
+    recorded = code.exchanged(recording)
 
-    named = by_name(gradient, (*code.names, *upstream), code.label)
+    def gradient(made: Pass) -> Callable[..., Any]:
+        return lambda *given: made.gradients(given[: len(args)], given[len(args) :])[index]
+
+    named = by_name(gradient(code), (*code.names, *upstream), code.label, gradient(recorded))
     with floats_of(code):
         found = capture(named, examples(code, (*args, *upstream_examples(code, args))))
     return found if len(found.program.splitlines()) <= LONGEST else None

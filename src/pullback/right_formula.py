@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 
 from pullback.capture.captured import Captured
+from pullback.capture.exchanged import recording
 from pullback.capturing import capture
 from pullback.derivation import derive_program
 from pullback.errors import PullbackError
 from pullback.formula import gradient_program
 from pullback.tracing.jax_function import JaxFunction, wide
-from pullback.tracing.numpy_pair import NumpyPair, copied
-from pullback.tracing.passes import Pass
+from pullback.tracing.numpy_pair import NumpyPair
+from pullback.tracing.passes import CodeProblem, Pass
 from pullback.tracing.torch_function import TorchFunction
 from pullback.verify.results import check_gradient_of
 
+UNROLLED = 8  # lines of a program for sizes of the example alone: a loop that is written out tells little
 LONGEST = 60  # lines of a program that is shown beside a verdict
 
 
@@ -30,17 +32,18 @@ def read_forward(code: Pass, args: Sequence[Any]) -> Captured | None:
     """
     try:
         with floats_of(code):
-            forward = _forward(code, args)
-            return None if forward is None else capture(*forward)
-    except PullbackError:
+            found = capture(*_forward(code, args))
+    except (PullbackError, CodeProblem):
         return None
+    unrolled = any(note.endswith(" alone") for note in found.notes)
+    return None if unrolled and len(found.program.splitlines()) > UNROLLED else found
 
 
 def upstream_names(code: Pass, args: Sequence[Any]) -> tuple[str, ...]:
     """What the backward calls the upstream gradients, where those names are free."""
     match code:
         case NumpyPair():
-            backward, first, places = code.backward, 0, [0]
+            backward, first, places = code.written, 0, [0]
         case TorchFunction():
             backward, first, places = code.function.backward, 1, code.upstream_places(args)
         case JaxFunction():
@@ -50,6 +53,9 @@ def upstream_names(code: Pass, args: Sequence[Any]) -> tuple[str, ...]:
             return ()
     parameters = list(inspect.signature(backward).parameters.values())[first:]
     plain = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name.strip("_")]
+    count = len(code.outputs(args))
+    if not isinstance(code, TorchFunction) and count > 1:  # a tuple of them, or a tree
+        plain, places = [f"{(plain or ['upstream'])[0]}{k}" for k in range(count)], list(range(count))
     found = []
     for k in places:
         name = plain[k] if k < len(plain) else f"upstream{k}" if len(places) > 1 else "upstream"
@@ -85,40 +91,36 @@ def floats_of(code: Pass) -> AbstractContextManager[Any]:
     return wide() if isinstance(code, JaxFunction) else nullcontext()
 
 
-def _forward(code: Pass, args: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
-    """The forward as a function that gives one tensor, with an example of its arguments; None where that cannot be."""
-    count = len(code.outputs(args))
-    match code:
-        case TorchFunction() if count > 1:
+def _forward(code: Pass, args: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The forward as a function that gives one tensor, with an example of its arguments."""
+    recorded = code.exchanged(recording)
+    if len(code.outputs(args)) == 1:
+        return by_name(
+            lambda *given: code.results(given)[0],
+            code.names,
+            code.label,
+            lambda *given: recorded.results(given)[0],
+        ), examples(code, args)
 
-            def value(*given: Any) -> Any:
-                outs, upstream = code.results(given[: len(args)]), given[len(args) :]
-                return sum((o * u).sum() for o, u in zip(outs, upstream, strict=True))
+    def weighed(made: Pass) -> Callable[..., Any]:
+        def total(*given: Any) -> Any:
+            outs, upstream = made.results(given[: len(args)]), given[len(args) :]
+            return sum((o * u).sum() for o, u in zip(outs, upstream, strict=True))
 
-            names = (*code.names, *upstream_names(code, args))
-            return by_name(value, names, code.label), examples(code, (*args, *upstream_examples(code, args)))
+        return total
 
-        case TorchFunction():
-
-            def value(*given: Any) -> Any:
-                return code.results(given)[0]
-
-        case NumpyPair():
-
-            def value(*given: Any) -> Any:
-                out, _, _ = code.split(code.forward(*map(copied, given)), len(given))
-                return out
-
-        case JaxFunction() if all(tree is None for tree in code.arguments.trees):
-            value = code.function.fun
-
-        case _:
-            return None
-    return (by_name(value, code.names, code.label), examples(code, args)) if count == 1 else None
+    given = examples(code, (*args, *upstream_examples(code, args)))
+    names = (*code.names, *upstream_names(code, args))
+    return by_name(weighed(code), names, code.label, weighed(recorded)), given
 
 
-def by_name(value: Callable[..., Any], names: Sequence[str], label: str) -> Callable[..., Any]:
-    """A function of positional arguments as one whose parameters have these names."""
+def by_name(
+    value: Callable[..., Any], names: Sequence[str], label: str, traced: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """A function of positional arguments as one whose parameters have these names.
+
+    traced: the same made of copies that record, for code whose functions stand behind an object.
+    """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
 
@@ -128,6 +130,8 @@ def by_name(value: Callable[..., Any], names: Sequence[str], label: str) -> Call
 
     named.__signature__ = signature  # type: ignore[attr-defined]
     named.__name__ = label
+    if traced is not None:
+        named.traced = by_name(traced, names, label)  # type: ignore[attr-defined]
     return named
 
 

@@ -121,3 +121,68 @@ def test_the_line_of_a_rule() -> None:
     rng = np.random.default_rng(0)
     inputs = [jax.numpy.asarray(rng.normal(size=(3, 4))), {"a": jax.numpy.asarray(rng.normal(size=(4, 2)))}]
     assert [v.line for v in check(product, inputs).verdicts] == ["", f"{__file__}:{marked(rule_back)}"]
+
+
+# ---- several outputs, and arguments in trees --------------------------------------------------
+
+
+def statistics(x: Any) -> Any:
+    mu = x.mean(axis=0)
+    return (mu, ((x - mu) ** 2).mean(axis=0)), (x, mu)
+
+
+def without_the_mean(douts: Any, cache: Any) -> Any:
+    _, dvar = douts
+    x, mu = cache
+    return 2 * dvar * (x - mu) / x.shape[0]
+
+
+def of_a_dictionary(saved: Any, g: Any) -> Any:
+    x, w = saved
+    return g @ w["a"].T, {"a": x.T @ g, "b": g.mean(0)}
+
+
+def test_a_mend_for_several_outputs() -> None:
+    (verdict,) = check(
+        (statistics, without_the_mean), [np.random.default_rng(0).normal(size=(3, 4))]
+    ).verdicts
+    assert verdict.right
+    assert verdict.mend is not None
+    assert "douts0 / N" in verdict.mend.after
+
+
+def test_a_mend_for_arguments_in_a_tree() -> None:
+    jax = pytest.importorskip("jax")
+
+    @jax.custom_vjp
+    def layer(x: Any, w: Any) -> Any:
+        return x @ w["a"] + w["b"]
+
+    layer.defvjp(lambda x, w: (x @ w["a"] + w["b"], (x, w)), of_a_dictionary)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s) for s in ((3, 4), (4, 2), (2,))]
+    x, a, b = (jax.numpy.asarray(v) for v in arrays)
+    wrong = [v for v in check(layer, [x, {"a": a, "b": b}]).verdicts if not v.ok]
+    assert [(v.wrt, v.mend.after) for v in wrong] == [("w_b", "sum(g, axis=0)")]
+    assert wrong[0].right[-1] == "dw_b = sum(dY, axis=0)"
+
+
+def cross_entropy(x: Any, t: Any) -> Any:
+    n = x.shape[0]
+    shifted = x - x.max(axis=1, keepdims=True)
+    logp = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return -np.sum(logp[np.arange(n), t]) / n, (logp, t)
+
+
+def summed(dl: Any, cache: Any) -> Any:
+    logp, t = cache
+    g = np.exp(logp)
+    g[np.arange(len(t)), t] -= 1
+    return dl * g
+
+
+def test_code_that_makes_arrays_of_its_sizes_is_read() -> None:
+    """`arange(n)` has to be one that records, inside the functions of the pair, too."""
+    inputs = [np.random.default_rng(0).normal(size=(3, 4)), np.array([0, 3, 1])]
+    (verdict,) = check((cross_entropy, summed), inputs).verdicts
+    assert verdict.right[-1] == "dx = (softmax(x, axis=1) - onehot(t, D)) / N"

@@ -54,7 +54,7 @@ def capture_numpy(
     Raises `Untraceable` with the line of the code where it cannot be recorded.
     """
     arguments = arguments_of(f, given, integers, assume)
-    copy = recording(f)
+    copy = recording(getattr(f, "traced", f))
 
     def trace(wanted: Arguments, sizes: Mapping[str, int], quotients: Quotients) -> Trace:
         return _traced(copy, wanted, sizes, quotients)

@@ -76,6 +76,11 @@ class JaxFunction(Pass):
     def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
         return self._rules(args, upstream)[1]
 
+    def results(self, args: Sequence[Any]) -> list[Any]:
+        import jax
+
+        return jax.tree_util.tree_leaves(self._value(args))
+
     def _value(self, args: Sequence[Any]) -> Any:
         return self.function.fun(*self.arguments.packed(args))
 

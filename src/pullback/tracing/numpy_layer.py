@@ -17,7 +17,7 @@ import numpy as np
 from pullback.tracing.arrays import numbers
 from pullback.tracing.creation import FOREIGN, Copies, exchanging
 from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
-from pullback.tracing.passes import FloatRun, Upstream, literal
+from pullback.tracing.passes import FloatRun, Pass, Upstream, literal
 
 Path = tuple[str | int, ...]
 SPELLINGS: Final = ("{}", "d{}", "d_{}", "grad_{}", "{}_grad", "{}grad")
@@ -168,6 +168,9 @@ class LayerPair(NumpyPair):
         # A second backward may well add to the gradients that the layer keeps.
         kept = [f for f in found.faults if f.kind != "nondeterminism" or (f.position or 0) < first]
         return replace(found, faults=tuple(kept))
+
+    def exchanged(self, copied: Callable[[Any], Any]) -> Pass:
+        return self
 
     def on_numbers(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         made = _on_numbers(copy.deepcopy(self.layer), exchanging(), {})

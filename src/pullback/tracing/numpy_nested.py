@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from pullback.tracing.creation import retargeted
 from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
-from pullback.tracing.passes import literal
+from pullback.tracing.passes import Pass, literal
 
 Path = tuple[str | int, ...]
 ABSENT: Final = object()  # the backward says nothing of this array
@@ -145,6 +145,10 @@ class NestedPair(NumpyPair):
     @property
     def written(self) -> Callable[..., Any]:
         return self.own[1]
+
+    def exchanged(self, copied: Callable[[Any], Any]) -> Pass:
+        forward, backward = _functions(copied(self.own[0]), copied(self.own[1]), self.nested)
+        return replace(self, forward=forward, backward=backward)
 
     def on_numbers(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return _functions(retargeted(self.own[0]), retargeted(self.own[1]), self.nested)

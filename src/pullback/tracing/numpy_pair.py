@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -112,8 +112,15 @@ class NumpyPair(Pass):
 
     def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
         args = [copied(a) for a in args]
-        _, cached, cache = self.split(self.forward(*args), len(args))
-        return self._gradients(self.backward(*upstream, *self.rest(cached, cache, args)))[0]
+        out, cached, cache = self.split(self.forward(*args), len(args))
+        given = _shaped(out, list(upstream))
+        return self._gradients(self.backward(given, *self.rest(cached, cache, args)))[0]
+
+    def exchanged(self, copied: Callable[[Any], Any]) -> Pass:
+        return replace(self, forward=copied(self.forward), backward=copied(self.backward))
+
+    def results(self, args: Sequence[Any]) -> list[Any]:
+        return list(_tuple(self.split(self.forward(*map(copied, args)), len(args))[0]))
 
     # ---- in floats
 

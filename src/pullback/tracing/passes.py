@@ -81,6 +81,14 @@ class Pass(ABC):
     def gradients(self, args: Sequence[Any], upstream: Sequence[Any]) -> Sequence[Any]:
         """The gradients of `wrt`, on arrays of the code's own kind or recorded ones."""
 
+    def exchanged(self, copied: Callable[[Any], Any]) -> Pass:
+        """The same code with copies of its functions, where those are plain Python."""
+        return self
+
+    @abstractmethod
+    def results(self, args: Sequence[Any]) -> list[Any]:
+        """The outputs that have a gradient, on arrays of the code's own kind or recorded ones."""
+
     @abstractmethod
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
         """The forward alone, in floats: its shapes, at least."""
