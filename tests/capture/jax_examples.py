@@ -209,7 +209,13 @@ def kalman(m, P, A, Q, H, R, y):
     return m + K @ (y - H @ m)
 
 
+def neighbours(x, w, source, target):
+    h = x @ w
+    return jax.nn.relu(jnp.zeros_like(h).at[target].add(h[source]))
+
+
 CASES = [
+    (neighbours, {"x": "N D", "w": "D M", "source": "E in N", "target": "E in N"}),
     (predict, {"params": [("D H", "H"), ("H M", "M")], "inputs": "N D"}),
     (logistic_loss, {"w": "D", "b": "", "X": "N D", "y": "N"}),
     (cross_entropy, {"W": "D C", "b": "C", "X": "N D", "y": "N in C"}),

@@ -15,7 +15,7 @@ jnp = jax.numpy
 EXAMPLES = run_path(str(Path(__file__).with_name("jax_examples.py")))
 QUICK = (
     "predict", "one_hot_loss", "taken_loss", "relu_net", "attention", "rms_norm", "gelu_mlp", "rope", "mean_pool",
-    "batched", "embedding", "segments", "updates", "bce", "compiled", "remat", "cumulative",
+    "batched", "embedding", "segments", "neighbours", "updates", "bce", "compiled", "remat", "cumulative",
 )  # fmt: skip
 CASES = [row for row in EXAMPLES["CASES"] if row[0].__name__ in QUICK]
 
@@ -62,6 +62,24 @@ def test_integers_are_found_or_said():
         EXAMPLES["cross_entropy"], {"W": "D C", "b": "C", "X": "N D"}, integers={"y": ("N", "C")}
     ).captured
     assert captured.integers == {"y": (("N",), "C")}
+
+
+def padded(x, w):
+    return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def masked(x, mask):
+    return jnp.sum(jnp.where(mask, x, 0.0)) / jnp.sum(mask)
+
+
+def test_sizes_that_have_to_be_numbers_become_those_of_the_example_and_masks_are_0_or_1():
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(1, 4, 4, 2)), rng.normal(size=(3, 3, 2, 5))
+    captured = pullback.derive(padded, (image, kernel)).captured
+    assert "conv2d" in captured.program
+    assert "alone" in captured.notes[0]
+    captured = pullback.derive(masked, (rng.normal(size=(2, 3)), rng.random((2, 3)) > 0.5)).captured
+    assert captured.integers["mask"][1] == 2
 
 
 def branches(x):

@@ -15,6 +15,7 @@ from pullback.sizes import evaluate_size
 
 # program, shapes, integers
 ROWS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
+    ("L = sum(2 * x[0:1] + 3 * x[1:2])", {"x": "2"}, {}),
     ("Y = X @ W", {"X": "N D", "W": "D M"}, {}),
     ("Y = softmax(X @ W, axis=1)", {"X": "N D", "W": "D M"}, {}),
     ("L = mean(logsumexp(X, axis=1) - take(y, 1, axis=1))", {"X": "N D", "y": "N D"}, {}),

@@ -231,7 +231,8 @@ class _Reader:
     def _example(self, name: str, x: Any) -> Leaf:
         shape = tuple(self._symbol(n) for n in x.shape)
         whole = x.dtype.kind in "iub" and bool(x.size == 0 or x.min() >= 0)
-        return Leaf(name, shape, whole, example=x, facts=self._facts(name))
+        extent = num(2) if x.dtype.kind == "b" else None
+        return Leaf(name, shape, whole, extent, example=x, facts=self._facts(name))
 
     def _symbol(self, n: int) -> Expr:
         if n not in self.symbols:

@@ -73,6 +73,8 @@ def _traced(f: Any, arguments: Arguments, sizes: Mapping[str, int], walk: Walk) 
             raise
         except Untraceable as error:
             raise _placed(error, walk) from None
+        except _inconclusive() as error:  # a number is needed where the size of a symbol decides
+            raise Untraceable(f"a size has to be a number: {str(error).splitlines()[0]}") from error
         walk.names.finished()
     return Trace(tuple(inputs.values()), dict(zip(names, outs, strict=True)), sizes)
 
@@ -96,14 +98,11 @@ def _jaxpr(f: Any, arguments: Arguments, leaves: list[Leaf]) -> tuple[Any, list[
         names[:] = ["_".join(_key(part) for part in path) for path, _ in paths]
         return [value for _, value in paths]
 
-    # A comparison of symbolic sizes that JAX cannot decide; its name has not been public in every version.
-    found = getattr(jax.errors, "InconclusiveDimensionOperation", None)
-    inconclusive = () if found is None else (found,)
     try:
         return jax.make_jaxpr(flat)(*_shapes(leaves)), names
     except PullbackError:
         raise
-    except (*CODE_ERRORS, jax.errors.JAXTypeError, jax.errors.JAXIndexError, *inconclusive) as error:
+    except (*CODE_ERRORS, jax.errors.JAXTypeError, jax.errors.JAXIndexError, *_inconclusive()) as error:
         first = str(error).splitlines()[0] if str(error) else ""
         symbols = [e for leaf in leaves for e in leaf.shape if not isinstance(e, Num)]
         if symbols and not isinstance(error, jax.errors.JAXTypeError):
@@ -112,6 +111,15 @@ def _jaxpr(f: Any, arguments: Arguments, leaves: list[Leaf]) -> tuple[Any, list[
         raise located(
             f"the function cannot be traced: {type(error).__name__}: {first}", error, hint
         ) from error
+
+
+def _inconclusive() -> Any:
+    """A comparison of symbolic sizes that JAX cannot decide; its name has not been public in every version."""
+    import jax
+
+    name = "InconclusiveDimensionOperation"
+    found = getattr(jax.errors, name, None) or getattr(jax.core, name, None)
+    return () if found is None else (found,)
 
 
 def _key(part: Any) -> str:

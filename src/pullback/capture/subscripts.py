@@ -209,4 +209,5 @@ def scattered(shape: Shape, index: Array, value: Array) -> Array:
     """Rows added up where an integer input says: Y[v, …] = Σ_n (t[n] == v) * X[n, …]."""
     ranges_over(index, shape[0])
     value = expanded(value, (*index.shape, *shape[1:]))
-    return Array(shape, "real", "scatter", (value, *sources(index)), {"index": index})
+    read = dict.fromkeys((value, *sources(index), *sources(value)))
+    return Array(shape, "real", "scatter", tuple(read), {"index": index})

@@ -96,12 +96,12 @@ class Jax(Speller):
                 return module("jax.nn.one_hot", arguments[0].tree, arguments[1].tree, dtype=self._type())
             case "arange":
                 return module("jnp.arange", arguments[0].tree)
+            case "broadcast" | "reshape" if arguments[0].kind == "number":
+                return module("jnp.full", sequence(trees[1]), trees[0], self._type())
             case "reshape" | "transpose":
                 return method(trees[0], name, sequence(trees[1]))
             case "clip":
                 return module("jnp.clip", trees[0], ast.Constant(0), trees[1])
-            case "broadcast" if arguments[0].kind == "number":
-                return module("jnp.full", sequence(trees[1]), trees[0], self._type())
             case "broadcast":
                 return module("jnp.broadcast_to", trees[0], sequence(trees[1]))
         if name in CONVOLUTIONS:

@@ -142,6 +142,8 @@ class NumPy(Speller):
                 return ast.Subscript(self._filled("eye", trees[1]), trees[0], ast.Load())
             case "einsum" if len(trees) > 3:
                 options["optimize"] = ast.Constant(True)
+            case "reshape" if arguments[0].kind == "number":
+                return module("np.full", sequence(trees[1]), trees[0], dtype=ast.Name(self.like, ast.Load()))
             case "reshape" | "transpose":
                 return method(trees[0], name, sequence(trees[1]))
             case "clip":

@@ -190,7 +190,7 @@ class Torch(Speller):
                 return method(trees[0], "clamp", ast.Constant(0), trees[1])
             case "concatenate":
                 return module("torch.cat", trees[0], dim=options["axis"])
-            case "broadcast" if kind == "number":
+            case "broadcast" | "reshape" if kind == "number":
                 return method(dotted(self.like), "new_full", sequence(trees[1]), trees[0])
         word = {"reshape": "reshape", "transpose": "permute", "broadcast": "expand"}[name]
         return method(trees[0], word, sequence(trees[1]))
