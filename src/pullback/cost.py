@@ -91,6 +91,8 @@ class Counter:
                 return self._each(self.visit(left), self.visit(right))
             case ast.Compare(left, _, [right]):
                 return self._each(self.visit(left), self.visit(right))
+            case ast.Subscript(value, places):
+                return self._slice(self.visit(value), places)
             case ast.Call(ast.Name(text), arguments, keywords):
                 return self._call(text, arguments, {k.arg or "": k.value for k in keywords})
         raise ValueError(ast.dump(node))
@@ -115,8 +117,20 @@ class Counter:
         self.total += 2 * prod(batch) * a[-2] * a[-1] * b[-1]
         return (*batch, a[-2], b[-1])
 
+    def _slice(self, shape: Shape, places: ast.expr) -> Shape:
+        parts = places.elts if isinstance(places, ast.Tuple) else [places]
+        sliced = []
+        for part, size in zip(parts, shape, strict=False):
+            if not isinstance(part, ast.Slice):
+                raise ValueError(ast.dump(part))
+            bounds = [None if b is None else self._size(b) for b in (part.lower, part.upper, part.step)]
+            sliced.append(len(range(size)[slice(*bounds)]))
+        return (*sliced, *shape[len(parts) :])
+
     def _size(self, node: ast.expr) -> int:
         match node:
+            case ast.UnaryOp(ast.USub(), operand):
+                return -self._size(operand)
             case ast.Constant(int() as value):
                 return value
             case ast.Name(text):

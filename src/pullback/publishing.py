@@ -36,6 +36,7 @@ from pullback.expression import (
     tensors,
     walk,
 )
+from pullback.matrix.blocks import blocks
 from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
@@ -225,7 +226,8 @@ class Publisher:
                 made = self.known.get(tensor.name)
                 if made is None or tensor.name in found or isinstance(made.body, Element):
                     continue
-                if contracts(body, tensor) and is_whole(made.body) and not is_number(made):
+                whole = is_whole(made.body) and not is_number(made)
+                if is_stack(made) or (contracts(body, tensor) and whole):
                     continue
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
@@ -235,7 +237,9 @@ class Publisher:
     @staticmethod
     def _is_reduced(made: Definition, reader: Definition) -> bool:
         """Whether a costly gradient is read by one of lower rank, which may need a part of it only."""
-        return made.tensor.rank > reader.tensor.rank and not isinstance(made.body, Element)
+        if made.tensor.rank <= reader.tensor.rank or isinstance(made.body, Element):
+            return False
+        return not is_stack(made)
 
     def _is_linked(self, tensor: Tensor, reader: Definition) -> bool:
         """Whether a costly product meets, in what reads it, factors that something known may stand for."""
@@ -379,6 +383,11 @@ class Publisher:
 
 def terms_of(e: Expr) -> tuple[Expr, ...]:
     return e.terms if isinstance(e, Add) else (e,)
+
+
+def is_stack(made: Definition) -> bool:
+    """Whether it is blocks side by side: of each of them whatever is done to it would be done."""
+    return any(len(blocks(index, made.body, set()) or ()) > 1 for index in made.indices)
 
 
 def _new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:

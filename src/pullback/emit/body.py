@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pullback.derivation import Derived
+from pullback.emit.batches import in_batches
 from pullback.emit.index_source import IndexWriter
 from pullback.emit.labels import at_labels
 from pullback.emit.spelling import Kind, Speller
@@ -30,7 +31,7 @@ def write(statements: Iterable[Statement], speller: Speller) -> list[Written]:
 
 def _write(statement: Statement, speller: Speller) -> Written:
     if statement.is_matrix:
-        text = at_labels(statement.text, speller.ranks, add=speller.adds_at_labels)
+        text = at_labels(in_batches(statement.text), speller.ranks, add=speller.adds_at_labels)
         return Written(statement, (speller.line(statement.target, text),), frozenset(names_in(text)))
     writer = IndexWriter(statement.definition)
     made = writer.lines()

@@ -130,6 +130,11 @@ class NumPy(Speller):
     def cast(self, tree: ast.expr) -> ast.expr:
         return method(tree, "astype", ast.Name(self.like, ast.Load()))
 
+    def turned(self, tree: ast.expr) -> ast.expr:
+        return module(
+            "np.swapaxes", tree, ast.Constant(-1), ast.Constant(-2)
+        )  # before NumPy 2 there is no mT
+
     def call(self, name: str, arguments: list[Spelt], options: dict[str, ast.expr]) -> ast.expr:
         trees = [a.tree if name == "where" else self.number(a) for a in arguments]
         match name:

@@ -96,12 +96,14 @@ def _is_array(node: ast.expr, arrays: Collection[str]) -> bool:
 
 
 def _name(node: ast.expr, taken: Collection[str]) -> str:
-    """`x_mu` for x - mu; a letter and a number for what holds many names."""
-    called = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
-    parts = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    """`x_mu` for x - mu, `softmax_Z` for softmax(Z); a letter and a number for what holds many names."""
+    sizes = {
+        id(part) for parent in ast.walk(node) if isinstance(parent, ast.List) for part in ast.walk(parent)
+    }
+    parts = [part for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in sizes]
     parts.sort(key=lambda part: (part.lineno, part.col_offset))
     first = "_".join(part.id for part in parts)
-    if len(first) <= LONGEST and first not in taken and len(called) + len(parts) > 1:
+    if len(first) <= LONGEST and first not in taken and len(parts) > 1:
         return first
     return next(name for k in range(1, len(taken) + 2) if (name := f"t{k}") not in taken)
 

@@ -46,7 +46,8 @@ _MODULES: Final = {
 }
 _FUNCTIONS: Final = {
     "numpy": {"np.floating", "np.integer", "np.pi", "np.eye",
-              "np.ones", "np.full", "np.zeros", "np.clip", "np.broadcast_to", "np.result_type", "np.take_along_axis"},
+              "np.ones", "np.full", "np.zeros", "np.clip", "np.broadcast_to", "np.result_type", "np.take_along_axis",
+              "np.swapaxes"},
     "torch": {"torch.softmax", "torch.log_softmax", "torch.logsumexp", "torch.where", "torch.maximum",
               "torch.minimum", "torch.logaddexp", "torch.full_like", "torch.cat", "torch.arange", "torch.eye",
               *(f"torch.nn.{word}" for axes in "123" for word in

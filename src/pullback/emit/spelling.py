@@ -105,6 +105,9 @@ class Speller(ABC):
             case ast.Attribute(value, "T"):
                 inner = self.spell(value)
                 return Spelt(self.transposed(inner.tree), inner.kind)
+            case ast.Attribute(value, "mT"):
+                inner = self.spell(value)
+                return Spelt(self.turned(inner.tree), inner.kind)
             case ast.Subscript(value, places):
                 inner = self.spell(value)
                 return Spelt(ast.Subscript(inner.tree, self._places(places), ast.Load()), inner.kind)
@@ -203,6 +206,10 @@ class Speller(ABC):
 
     def transposed(self, tree: ast.expr) -> ast.expr:
         return ast.Attribute(tree, "T", ast.Load())
+
+    def turned(self, tree: ast.expr) -> ast.expr:
+        """The last two axes exchanged."""
+        return ast.Attribute(tree, "mT", ast.Load())
 
     def helper(self, name: str, arguments: Sequence[ast.expr], options: Mapping[str, ast.expr]) -> ast.expr:
         """A call of a function that is written out beside the code."""

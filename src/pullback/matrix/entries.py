@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pullback.affine import divide, is_plain, same
-from pullback.expression import ONE, Access, Add, Expr, Index, Num, add, free, is_symmetric, mul, num
-from pullback.matrix.forms import Diagonal, Form, Leaf, NoMatrixForm, Reshaped, Take
+from pullback.affine import difference, expression, is_plain, polynomial, same, within
+from pullback.expression import (
+    MINUS_ONE,
+    ONE,
+    ZERO,
+    Access,
+    Add,
+    Call,
+    Expr,
+    Index,
+    Mul,
+    Num,
+    add,
+    free,
+    is_symmetric,
+    mul,
+    neg,
+    num,
+)
+from pullback.matrix.forms import Diagonal, Form, Joined, Leaf, NoMatrixForm, Reshaped, Sliced, Take
+
+Slice = tuple[Expr | None, Expr | None, Expr | None]
 
 
 def entry(e: Access) -> Form:
@@ -15,61 +34,111 @@ def entry(e: Access) -> Form:
     for slot, size in zip(e.slots, e.tensor.shape, strict=True):
         if isinstance(slot, Index) and same(slot.extent, size):
             axes.append(slot)
-        elif isinstance(slot, Index) or (isinstance(slot, Add) and len(free(slot)) == 1):
-            return _block(e)
+        elif isinstance(slot, Index | Mul) or (isinstance(slot, Add) and len(free(slot)) == 1):
+            return _sliced(e)
         elif isinstance(slot, Num) and size is Num(Fraction(1)):
             axes.append(None)
         elif isinstance(slot, Add):
-            return _reshaped(e)
+            return _reshaped(e) or _sliced(e)
         else:
-            return _take(e)
+            return _joined(e) or _take(e)
     labels = tuple(axis for axis in axes if axis is not None)
     if len(set(labels)) != len(labels):
         return _diagonal(e, labels)
     return Leaf(labels, e.tensor.name, tuple(axes), is_symmetric(e.tensor))
 
 
-def _reshaped(e: Access) -> Form:
+def _reshaped(e: Access) -> Form | None:
     """X[…, c·p + a, …] with a below c: the axis split into p and a."""
     labels: list[Index] = []
     shape: list[Expr] = []
     for slot, size in zip(e.slots, e.tensor.shape, strict=True):
-        pair = (slot,) if isinstance(slot, Index) else _quotient_remainder(slot)
-        if not same(mul(*(index.extent for index in pair)), size):
-            raise NoMatrixForm
-        labels += pair
-        shape += [index.extent for index in pair]
+        indices, low, step = _affine(slot)
+        if low is not ZERO or step is not ONE or not same(mul(*(index.extent for index in indices)), size):
+            return None
+        labels += indices
+        shape += [index.extent for index in indices]
     if len(set(labels)) != len(labels):
         raise NoMatrixForm
     return Reshaped(tuple(labels), e.tensor.name, tuple(shape))
 
 
-def _block(e: Access) -> Form:
-    """X[…, c·H + h, …], one of the equal blocks of an axis: the axis split, and block c taken."""
-    inner: list[Index] = []
-    shape: list[Expr] = []
-    which: int | None = None
-    axis = Index("_", ONE)
+def _joined(e: Access) -> Form | None:
+    """X[…, h // c, …, h % c, …]: two axes side by side, joined to one; None where the slots are no such pair."""
+    remainders = [k for k, slot in enumerate(e.slots) if isinstance(slot, Call) and slot.function == "mod"]
+    if len(remainders) != 1:
+        return None
+    (last,) = remainders
+    slot = e.slots[last]
+    assert isinstance(slot, Call)
+    h, c = slot.arguments
+    quotient = Call("floordiv", (h, c))
+    if not isinstance(h, Index) or list(e.slots).count(quotient) != 1 or not same(e.tensor.shape[last], c):
+        return None
+    first = e.slots.index(quotient)
+    if not same(mul(e.tensor.shape[first], c), h.extent):
+        return None
+    labels: list[Index] = []
+    order: list[int] = []
+    for k, other in enumerate(e.slots):
+        if k == last:
+            labels.append(h)
+            order += [first, last]
+        elif k != first:
+            if not isinstance(other, Index) or not same(other.extent, e.tensor.shape[k]):
+                return None
+            labels.append(other)
+            order.append(k)
+    return None if len(set(labels)) < len(labels) else Joined(tuple(labels), e.tensor.name, tuple(order))
+
+
+def _sliced(e: Access) -> Form:
+    """X[…, i + low, …], X[…, 2 i, …] and X[…, c·p + a + low, …]: a slice of an axis, split in two where it has two."""
+    labels: list[Index] = []
+    slices: list[Slice | None] = []
+    split = False
     for slot, size in zip(e.slots, e.tensor.shape, strict=True):
         if isinstance(slot, Index) and same(slot.extent, size):
-            inner.append(slot)
-            shape.append(size)
+            labels.append(slot)
+            slices.append(None)
             continue
-        rest = sorted(free(slot), key=lambda index: index.name)
-        blocks = divide(size, rest[0].extent) if len(rest) == 1 else None
-        if which is not None or not isinstance(blocks, Num):
+        if not within(slot, size):
             raise NoMatrixForm
-        h = rest[0]
-        found = [c for c in range(int(blocks.value)) if same(slot, add(mul(num(c), h.extent), h))]
-        if not found:
-            raise NoMatrixForm
-        which, axis = found[0], Index("_", blocks)
-        inner += [axis, h]
-        shape += [blocks, h.extent]
-    if which is None or len(set(inner)) != len(inner):
+        indices, low, step = _affine(slot)
+        labels += indices
+        length = mul(*(index.extent for index in indices))
+        high = add(low, mul(step, length))
+        if step is not ONE and not same(high, size):
+            high = add(low, mul(step, add(length, MINUS_ONE)), ONE)
+        stop = _stop(high, size)
+        slices.append((None if low is ZERO else low, stop, None if step is ONE else step))
+        split = split or len(indices) > 1
+    if len(set(labels)) != len(labels):
         raise NoMatrixForm
-    labels = tuple(index for index in inner if index is not axis)
-    return Take(labels, Reshaped(tuple(inner), e.tensor.name, tuple(shape)), tuple(inner), axis, which)
+    shape = tuple(index.extent for index in labels) if split else None
+    return Sliced(tuple(labels), e.tensor.name, tuple(slices), shape)
+
+
+def _stop(high: Expr, size: Expr) -> Expr | None:
+    """Where a slice ends: None for the end of the axis, -k for k before it."""
+    if same(high, size):
+        return None
+    left = expression(difference(high, size))
+    return left if isinstance(left, Num) and not isinstance(size, Num) else expression(polynomial(high))
+
+
+def _affine(slot: Expr) -> tuple[tuple[Index, ...], Expr, Expr]:
+    """low + step · i, or low + c · p + a with a below c: the indices, low and step."""
+    p = polynomial(slot)
+    low = expression({monomial: c for monomial, c in p.items() if not any(free(atom) for atom in monomial)})
+    indices = sorted(free(slot), key=lambda index: index.name)
+    if len(indices) == 1:
+        step = p.get((indices[0],), Fraction(0))
+        if step.denominator == 1 and step > 0 and same(slot, add(low, mul(num(step), indices[0]))):
+            return (indices[0],), low, num(step)
+    if len(indices) == 2:
+        return _quotient_remainder(add(slot, neg(low))), low, ONE
+    raise NoMatrixForm
 
 
 def _quotient_remainder(slot: Expr) -> tuple[Index, Index]:

@@ -47,6 +47,25 @@ class Reshaped(Form):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sliced(Form):
+    """A named tensor with a slice of each axis (start, stop, step; None for all of it), then reshaped to `shape`."""
+
+    name: str
+    slices: tuple[tuple[Expr | None, Expr | None, Expr | None] | None, ...]
+    shape: tuple[Expr, ...] | None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Joined(Form):
+    """A named tensor with two axes joined to one: its axes in `order`, then reshaped to the labels' extents."""
+
+    name: str
+    order: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Laid(Form):
     """A child that is worked out on its own axes first, and laid out for broadcasting after."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from pullback.affine import divide
+from pullback.affine import difference, divide, expression, same
 from pullback.expression import (
     ONE,
     ZERO,
@@ -23,6 +23,7 @@ from pullback.expression import (
     substitute,
     walk,
 )
+from pullback.matrix.blocks import Block, blocks
 from pullback.matrix.lifting import lift
 from pullback.matrix.printing import exact
 from pullback.matrix.syntax import constant, function, scalar, sequence
@@ -42,7 +43,41 @@ def whole(indices: tuple[Index, ...], body: Expr) -> ast.expr:
     laid = _laid_out(indices, body)
     if laid is not None:
         return laid
+    beside = _side_by_side(indices, body)
+    if beside is not None:
+        return beside
     return exact(lift(body), indices)
+
+
+def _side_by_side(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
+    """Σ of terms that are 0 outside a range of one index: the ranges, put together along its axis."""
+    taken = {i.name for node in walk(body) for i in free(node)} | {i.name for i in indices}
+    for place, p in enumerate(indices):
+        found = blocks(p, body, taken)
+        if found is None:
+            continue
+        parts: list[ast.expr] = []
+        end: Expr = ZERO
+        for block in [*found, None]:
+            start = p.extent if block is None else block.low
+            if not same(start, end):
+                gap = Index(p.name, expression(difference(start, end)))
+                parts.append(function("zeros", shape_of((*indices[:place], gap, *indices[place + 1 :]))))
+            if block is not None:
+                parts.append(_block_text(indices, place, block))
+                end = block.high
+        return function("concatenate", sequence(parts), axis=constant(place)) if len(parts) > 1 else None
+    return None
+
+
+def _block_text(indices: tuple[Index, ...], place: int, block: Block) -> ast.expr:
+    """The block as an array, its two axes merged where the index was made of two."""
+    before, after = indices[:place], indices[place + 1 :]
+    value = whole((*before, *block.indices, *after), block.body)
+    if len(block.indices) == 1:
+        return value
+    merged = Index("_", expression(difference(block.high, block.low)))
+    return function("reshape", value, shape_of((*before, merged, *after)))
 
 
 def shape_of(indices: tuple[Index, ...]) -> ast.expr:

@@ -17,6 +17,7 @@ from pullback.matrix.forms import (
     Einsum,
     Eye,
     Form,
+    Joined,
     Laid,
     Leaf,
     Map,
@@ -29,10 +30,12 @@ from pullback.matrix.forms import (
     Reduce,
     Reshaped,
     Scalar,
+    Sliced,
     Take,
     Times,
     Triangle,
 )
+from pullback.matrix.subscripts import joined, letters, sliced
 from pullback.matrix.syntax import (
     RELATIONS,
     binary,
@@ -168,6 +171,10 @@ def _simple(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
             return _leaf(form, axes)
         case Reshaped(labels, text, shape):
             return _laid(function("reshape", name(text), sequence([scalar(e) for e in shape])), labels, axes)
+        case Sliced():
+            return _laid(sliced(form), form.labels, axes)
+        case Joined():
+            return _laid(joined(form), form.labels, axes)
         case Laid(labels, child):
             return _laid(_print(child, labels), labels, axes)
         case Eye(labels):
@@ -320,20 +327,11 @@ def _outer(left: Form, right: Form, axes: tuple[Axis, ...]) -> ast.expr:
 
 def _laid_einsum(labels: tuple[Index, ...], factors: tuple[Form, ...], axes: tuple[Axis, ...]) -> ast.expr:
     wanted = _plain(axes)
-    letters = _letters([label for factor in factors for label in factor.labels])
-    inputs = ",".join("".join(letters[label] for label in factor.labels) for factor in factors)
-    spec = f"{inputs}->{''.join(letters[label] for label in wanted)}"
+    letter = letters([label for factor in factors for label in factor.labels])
+    inputs = ",".join("".join(letter[label] for label in factor.labels) for factor in factors)
+    spec = f"{inputs}->{''.join(letter[label] for label in wanted)}"
     value = function("einsum", ast.Constant(spec), *(_print(factor, factor.labels) for factor in factors))
     return value if len(wanted) == len(axes) else _reshape(value, axes)
-
-
-def _letters(labels: Sequence[Index]) -> dict[Index, str]:
-    result: dict[Index, str] = {}
-    for label in dict.fromkeys(labels):
-        own = label.name[0].lower()
-        choices = [own, *"ijklmnopqrstuvwxyzabcdefgh", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
-        result[label] = next(c for c in choices if c.isalpha() and c.isascii() and c not in result.values())
-    return result
 
 
 def _cumulative(form: Cumulative, axes: tuple[Axis, ...]) -> ast.expr:
