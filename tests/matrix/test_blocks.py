@@ -40,6 +40,12 @@ def test_the_line(program: str, shapes: dict[str, str], name: str, line: str) ->
 OTHERS: list[tuple[str, dict[str, str], str]] = [
     ("Y = X[1:] - X[:-1]", {"X": "N"}, "dX"),
     ("Y = X[1:3] * 2", {"X": "N"}, "Y"),
+    ("Y = X[1:3] * 2", {"X": "N"}, "dX"),
+    (
+        "Y = conv1d(X, K, stride=2, padding=1)",
+        {"X": "2 3 6", "K": "4 3 2"},
+        "dX",
+    ),  # a block would begin at -1
 ]
 
 

@@ -47,7 +47,7 @@ def blocks(p: Index, body: Expr, taken: set[str]) -> list[Block] | None:
     found: list[Block] = []
     for term in terms:
         block = _block(term, p, taken)
-        if block is None:
+        if block is None or not (_before(ZERO, block.low) and _before(block.high, p.extent)):
             return None
         found.append(block)
     return _ordered(_joined(found))
