@@ -36,7 +36,7 @@ from pullback.expression import (
     tensors,
     walk,
 )
-from pullback.matrix.blocks import blocks
+from pullback.matrix.blocks import in_one_piece
 from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
@@ -214,8 +214,7 @@ class Publisher:
             return False
         if sum(isinstance(node, Sum) for node in nodes) > 1:
             return False
-        names = names_of(body)
-        return not self.shelf.near(names) and not any(name in self.known for name in names)
+        return not (self.shelf.near(names_of(body)) or any(name in self.known for name in names_of(body)))
 
     def _light(self, body: Expr) -> list[str]:
         """Gradients that the body reads, directly or through each other, and that are cheap to repeat."""
@@ -224,10 +223,9 @@ class Publisher:
         while stack and len(found) < MAX_INLINED:
             for tensor in tensors(stack.pop()):
                 made = self.known.get(tensor.name)
-                if made is None or tensor.name in found or isinstance(made.body, Element):
+                if made is None or tensor.name in found or in_one_piece(made):
                     continue
-                whole = is_whole(made.body) and not is_number(made)
-                if is_stack(made) or (contracts(body, tensor) and whole):
+                if contracts(body, tensor) and is_whole(made.body) and not is_number(made):
                     continue
                 if len(found) < MAX_INLINED and self._is_light(made):
                     found.append(tensor.name)
@@ -237,9 +235,7 @@ class Publisher:
     @staticmethod
     def _is_reduced(made: Definition, reader: Definition) -> bool:
         """Whether a costly gradient is read by one of lower rank, which may need a part of it only."""
-        if made.tensor.rank <= reader.tensor.rank or isinstance(made.body, Element):
-            return False
-        return not is_stack(made)
+        return made.tensor.rank > reader.tensor.rank and not in_one_piece(made)
 
     def _is_linked(self, tensor: Tensor, reader: Definition) -> bool:
         """Whether a costly product meets, in what reads it, factors that something known may stand for."""
@@ -383,11 +379,6 @@ class Publisher:
 
 def terms_of(e: Expr) -> tuple[Expr, ...]:
     return e.terms if isinstance(e, Add) else (e,)
-
-
-def is_stack(made: Definition) -> bool:
-    """Whether it is blocks side by side: of each of them whatever is done to it would be done."""
-    return any(len(blocks(index, made.body, set()) or ()) > 1 for index in made.indices)
 
 
 def _new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:

@@ -12,6 +12,8 @@ from pullback.expression import (
     Access,
     Add,
     Bracket,
+    Definition,
+    Element,
     Expr,
     Index,
     Mul,
@@ -51,6 +53,13 @@ def blocks(p: Index, body: Expr, taken: set[str]) -> list[Block] | None:
             return None
         found.append(block)
     return _ordered(_joined(found))
+
+
+def in_one_piece(made: Definition) -> bool:
+    """Whether it is an operator's entry, or blocks side by side, each of which would be treated as the whole is."""
+    return isinstance(made.body, Element) or any(
+        len(blocks(index, made.body, set()) or ()) > 1 for index in made.indices
+    )
 
 
 def _joined(found: Sequence[Block]) -> list[Block]:
