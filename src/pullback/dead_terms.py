@@ -7,7 +7,19 @@ from fractions import Fraction
 
 from pullback.errors import PullbackError
 from pullback.evaluator import Checker
-from pullback.expression import ONE, ZERO, Add, Definition, Element, Expr, Sum, free, simplex_axis, tensors
+from pullback.expression import (
+    ONE,
+    ZERO,
+    Add,
+    Definition,
+    Element,
+    Expr,
+    Sum,
+    free,
+    simplex_axis,
+    tensors,
+    total,
+)
 from pullback.notation import show
 from pullback.program import Program
 from pullback.rulebooks.algebra import key
@@ -38,7 +50,7 @@ class DeadTerms:
             whole = [
                 base for base, n in outer.items() if n == 1 and isinstance(base, Add) and _holds_sum(base)
             ]
-            for inner in (*sums, *whole):
+            for inner in (*sums, *whole, *_alone(term)):
                 value = self._constant(inner)
                 if value is None:
                     continue
@@ -73,6 +85,16 @@ class DeadTerms:
         return None
 
 
+def _alone(term: Term) -> list[Expr]:
+    """Σ_i f(i, …), for a bound index that stands in one factor, where other indices are summed as well."""
+    found = []
+    for index in term.bound if len(term.bound) > 1 else ():
+        read = [base for base in term.powers if index in free(base)]
+        if len(read) == 1 and term.powers[read[0]] == 1:
+            found.append(total((index,), read[0]))
+    return found
+
+
 def _holds_sum(e: Add) -> bool:
     return any(isinstance(factor, Sum) for term in e.terms for factor in getattr(term, "factors", (term,)))
 
@@ -82,6 +104,9 @@ def _drop(term: Term, inner: Expr, value: Fraction) -> Term:
     if inner in term.powers:
         rest = {base: n for base, n in term.powers.items() if base is not inner}
         return Term(term.coefficient * value, rest, term.bound)
+    if isinstance(inner, Sum) and inner.body in term.powers:
+        rest = {base: n for base, n in term.powers.items() if base is not inner.body}
+        return Term(term.coefficient * value, rest, tuple(i for i in term.bound if i not in inner.indices))
     indices = set(getattr(inner, "indices", ()))
     powers = {base: n for base, n in term.powers.items() if free(base).isdisjoint(indices)}
     return Term(term.coefficient * value, powers, tuple(i for i in term.bound if i not in indices))

@@ -13,6 +13,7 @@ from pullback.expression import (
     Definition,
     Element,
     Expr,
+    Sum,
     accesses,
     is_symmetric,
     replace,
@@ -82,7 +83,7 @@ def with_reductions(lines: Sequence[Statement], kept: Collection[str]) -> list[S
     result = {line.name: line for line in lines}
     for line in lines:
         match line.definition.body:
-            case Element(_, ()) if line.is_matrix and line.name not in kept:
+            case Element(_, ()) | Sum() if line.is_matrix and line.name not in kept:
                 readers = [r for r in result.values() if line.definition.tensor in tensors(r.definition.body)]
                 reads = [
                     a for r in readers for a in accesses(r.definition.body) if a.tensor.name == line.name

@@ -37,7 +37,9 @@ def printed(definition: Definition) -> str:
         other = einsum_form(definition.body)
         if other is not None:
             shorter = _text(exact(other, definition.indices), arrays)
-            if _length(shorter) < _length(text):
+            # Of three factors it takes every product at once, which costs more than one product after another.
+            pair = shorter.count(",", 0, shorter.index("->")) == 1
+            if (pair or "transpose(" in text) and _length(shorter) < _length(text):
                 return shorter
     return text
 

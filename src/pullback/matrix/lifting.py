@@ -93,6 +93,12 @@ def _power(e: Pow) -> Form:
             base = power(e.base, Num(-n))
             return times([], [lift(base)])
         case Num(n) if n == Fraction(1, 2):
+            match e.base:
+                case Sum(over, Pow(inner, Num(square))) if square == 2:
+                    child = lift(inner)
+                    if set(over) <= set(child.labels):
+                        kept = tuple(label for label in child.labels if label not in over)
+                        return Reduce(kept, "norm", child, over)
             base_form = lift(e.base)
             return Map(base_form.labels, "sqrt", (base_form,))
     forms = (lift(e.base), lift(e.exponent))
