@@ -41,6 +41,8 @@ from pullback.rulebooks.algebra import Key, canonical, reading_order
 from pullback.rulebooks.symmetry import mirrors
 
 MOST_TERMS: Final = 8  # of a sum whose parts may be repeated
+SUM: Final = "h"
+PRODUCT: Final = "G"
 STEMS: Final = {"sigmoid": "s", "exp": "e", "tanh": "t", "log": "l", "sign": "s"}
 
 
@@ -80,6 +82,7 @@ def without_named_sums(definitions: Sequence[Definition], program: Collection[st
     `program` names the tensors of the program, whose gradients keep their names.
     """
     gradients = {f"d{name}" for name in program}
+    read = {tensor for definition in definitions for tensor in tensors(definition.body)}
     named: dict[Tensor, Definition] = {}
     result: list[Definition] = []
 
@@ -91,7 +94,8 @@ def without_named_sums(definitions: Sequence[Definition], program: Collection[st
 
     for definition in definitions:
         new = replace(definition, body=rewritten(definition.body, change))
-        if isinstance(new.body, Add | Mul | Sum) and new.tensor.name not in gradients:
+        is_named = new.tensor.name.rstrip("0123456789") in (SUM, PRODUCT) and new.tensor in read
+        if isinstance(new.body, Add | Mul | Sum) and is_named and new.tensor.name not in gradients:
             named[new.tensor] = new
         else:
             result.append(new)
@@ -211,5 +215,5 @@ def _stem(e: Expr) -> str:
         case Bracket():
             return "mask"
         case Add():
-            return "h"
-    return "G"
+            return SUM
+    return PRODUCT
