@@ -35,7 +35,7 @@ from pullback.expression import (
     tensors,
     walk,
 )
-from pullback.rulebooks.algebra import Key, canonical, key
+from pullback.rulebooks.algebra import Key, canonical, coefficient, key
 
 MANY = 3  # terms that make a sum over an index worth its while
 
@@ -130,8 +130,8 @@ def _plain(e: Expr) -> Expr:
 
 def positive(e: Expr) -> Expr:
     """-f (a - b) = f (b - a), where nothing else reads the difference"""
-    if not _is_negative(e) or not isinstance(e, Mul):
-        return e
+    if coefficient(e)[0].numerator != -1 or not isinstance(e, Mul):
+        return e  # any other number is multiplied anyway
     counts = Counter(canonical(node) for node in walk(e) if isinstance(node, Add))
     turned = _turned(e, {k for k, count in counts.items() if count == 1})
     return e if turned is None else neg(turned)
