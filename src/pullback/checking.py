@@ -6,10 +6,11 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from pullback.capture.watching import within
 from pullback.claiming import Verdict
 from pullback.code_edits import CodeEdit, mends_in_code
 from pullback.code_lines import line_of
@@ -31,6 +32,8 @@ from pullback.verify.code_verdict import CodeVerdict, explained, to_json
 
 LOCATED = ("formula", "ties", "none", "shape", "dtype", "count")  # faults of what is returned
 METHODS = ("forward", "backward")
+READING_SECONDS: Final = 3.0  # of recording the forward, or the backward, of wrong code
+
 Shapes = Mapping[str, str | Sequence[str | int]] | str
 
 
@@ -89,13 +92,14 @@ def _with_line(code: Pass, verdict: CodeVerdict) -> CodeVerdict:
 def _with_formulas(code: Pass, args: list[Any], found: tuple[CodeVerdict, ...]) -> tuple[CodeVerdict, ...]:
     """Wrong formulas with the right ones beside them, where the forward can be derived."""
     wrong = [v.wrt for v in found if v.ok is False and v.kind in ("formula", "ties", "none")]
-    forward = read_forward(code, args) if wrong else None
+    with within(READING_SECONDS):
+        forward = read_forward(code, args) if wrong else None
     if forward is None:
         return found
     right = right_formulas(forward, wrong)
-    mends = mends_in_code(
-        code, args, forward, [v.wrt for v in found if v.ok is False and v.kind == "formula"]
-    )
+    with within(READING_SECONDS):
+        formulas = [v.wrt for v in found if v.ok is False and v.kind == "formula"]
+        mends = mends_in_code(code, args, forward, formulas)
     return tuple(_with_mend(replace(v, right=right.get(v.wrt, ())), mends.get(v.wrt)) for v in found)
 
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from pullback.capture.arrays import Array
 from pullback.capture.session import FOREIGN
 from pullback.capture.tracers import Traced
+from pullback.tracing.numbers import Untraceable
+
+_END: Final[ContextVar[float | None]] = ContextVar("end", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Code that is still being recorded after so long is left unread: loops over entries record each of them."""
+    token = _END.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _END.reset(token)
 
 
 @contextmanager
@@ -24,15 +39,15 @@ def watching() -> Iterator[None]:
 
 
 def _entered(frame: Any, event: str, _: Any) -> Any:
+    """Frames of the code itself are watched; those of libraries hold nothing that it named, and may hold much."""
     module = str(frame.f_globals.get("__name__", "")).split(".")[0]
-    return (
-        None
-        if module in FOREIGN or (frame.f_code.co_name.startswith("<") and module == "builtins")
-        else _seen
-    )
+    return None if module in FOREIGN or module in sys.stdlib_module_names else _seen
 
 
 def _seen(frame: Any, event: str, _: Any) -> Any:
+    end = _END.get()
+    if end is not None and time.monotonic() > end:
+        raise Untraceable("its loops take too long to be recorded")
     if event in ("line", "return"):
         for name, value in frame.f_locals.items():
             _name(name, value)
