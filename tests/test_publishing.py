@@ -309,3 +309,9 @@ def test_a_gradient_that_is_zero_whatever_the_input_goes() -> None:
     program = "S = Z - max(Z, axis=1, keepdims=True); l = S - log(sum(exp(S), axis=1, keepdims=True))"
     found = derive(f"{program}; L = -mean(l[arange(N), t])", {"Z": "N C"}, integers={"t": ("N", "C")})
     assert str(found.gradients["Z"]) == "dZ = (softmax(S, axis=1) - onehot(t, C)) / N"
+
+
+def test_nothing_that_a_bracket_keeps_inside_is_named_without_it() -> None:
+    program = "g = x[:, :H]; u = x[:, H:]; A = x @ W; B = x @ V; Y = g * u * sum(A) + g * u * sum(B)"
+    derivation = derive(program, {"x": "N 2*H", "W": "2*H K", "V": "2*H K"})
+    assert all(step.status == "exact" for step in derivation.steps)

@@ -101,6 +101,24 @@ def highest(e: Expr) -> Expr | None:
     return _extreme(e, lower=False)
 
 
+def is_inside(slot: Expr, size: Expr) -> bool:
+    """Whether an index expression certainly names an entry of an axis of that size, for all sizes from 1 on."""
+    if not free(slot) or (isinstance(slot, Index) and same(slot.extent, size)):
+        return True
+    if isinstance(slot, Access):
+        return slot.tensor.is_integer
+    low, high = lowest(slot), highest(slot)
+    if low is None or high is None:
+        return False
+    return certain(low, Num(Fraction(0))) and certain(add(size, Num(Fraction(-1))), high)
+
+
+def certain(large: Expr, small: Expr) -> bool:
+    """Whether large >= small for all sizes from 1 on, as their difference shows."""
+    gap = difference(large, small)
+    return all(c >= 0 for monomial, c in gap.items() if monomial) and sum(gap.values()) >= 0
+
+
 def _extreme(e: Expr, *, lower: bool) -> Expr | None:
     parts: list[Expr] = []
     for monomial, c in polynomial(e).items():

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pullback.affine import is_inside
 from pullback.expression import (
     Access,
     Add,
@@ -128,7 +129,16 @@ def _is_candidate(e: Expr) -> bool:
             worth = len(free(e)) > 1 and sum(isinstance(f, Access) for f in factors) > 1
         case _:
             return False
-    return worth and bool(free(e)) and bool(tensors(e)) and not _is_split(e)
+    return worth and bool(free(e)) and bool(tensors(e)) and not _is_split(e) and _stays_inside(e)
+
+
+def _stays_inside(e: Expr) -> bool:
+    """Whether no entry outside a tensor is read: the bracket that makes such a one zero may be left behind."""
+    return all(
+        is_inside(slot, size)
+        for access in accesses(e)
+        for slot, size in zip(access.slots, access.tensor.shape, strict=True)
+    )
 
 
 def _is_elementwise(factors: Sequence[Expr]) -> bool:

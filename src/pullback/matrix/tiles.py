@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pullback.affine import difference, expression, polynomial, same
+from pullback.affine import certain, difference, expression, polynomial, same
 from pullback.expression import (
     MINUS_ONE,
     ONE,
@@ -61,20 +61,14 @@ def tiles(body: Expr, j: Index) -> list[Tile] | None:
         spans.remove(here)
         low, high, parts = here
         tile = _tile(j, low, high, add(*parts))
-        if not (_follows(at, low) and (_follows(low, high) or _is_an_axis(tile))):
+        if not (certain(low, at) and (certain(high, low) or _is_an_axis(tile))):
             return None
         made += [*_gap(j, at, low), tile]
         at = high
-    if not _follows(at, j.extent):
+    if not certain(j.extent, at):
         return None
     made += _gap(j, at, j.extent)
     return made if len(made) > 1 else None
-
-
-def _follows(low: Expr, high: Expr) -> bool:
-    """Whether low <= high for all sizes from 1 on: pieces that overlap are not laid side by side."""
-    gap = difference(high, low)
-    return all(c >= 0 for monomial, c in gap.items() if monomial) and sum(gap.values()) >= 0
 
 
 def _is_an_axis(tile: Tile) -> bool:
