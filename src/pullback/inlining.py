@@ -23,6 +23,7 @@ from pullback.expression import (
 )
 from pullback.matrix import matrix_line
 from pullback.matrix.peephole import polished
+from pullback.rulebooks.brackets import unshadowed
 from pullback.sizes import evaluate_size
 from pullback.solving import solved
 
@@ -104,7 +105,8 @@ def _read_inside(made: Definition, reader: Statement) -> Statement | None:
             return substitute(made.body, dict(zip(made.indices, node.slots, strict=True)))
         return None
 
-    whole = dataclasses.replace(reader.definition, body=replace(reader.definition.body, change))
+    body = unshadowed(replace(reader.definition.body, change), reader.definition.indices)
+    whole = dataclasses.replace(reader.definition, body=body)
     line = matrix_line(whole) if reader.is_matrix else None
     return None if line is None else Statement(reader.name, reader.target, line.text, True, whole)
 
