@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -59,7 +60,7 @@ def _defined(written: str) -> tuple[str, list[str]]:
 
 
 @dataclass(slots=True)
-class Statements:
+class Statements(ABC):
     """What a draft says beside its chains."""
 
     draft: Draft
@@ -126,9 +127,9 @@ class Statements:
         visit(text)
         return list(found)
 
+    @abstractmethod
     def chain(self, part: Part) -> list[Judged]:
         """The verdicts on a chain of equalities."""
-        raise NotImplementedError
 
     # ---- shapes
 

@@ -19,11 +19,10 @@ from pullback.expression import (
     Call,
     Expr,
     Index,
-    Mul,
     Num,
-    Sum,
     add,
     call,
+    flattened,
     free,
     mul,
     neg,
@@ -62,18 +61,7 @@ class Parts:
 
 def parts_of(term: Expr) -> Parts | None:
     """The pieces of a term, None where it holds anything else."""
-    bound: list[Index] = []
-    factors: list[Expr] = []
-    stack = [term]
-    while stack:
-        node = stack.pop(0)
-        if isinstance(node, Sum):
-            bound += node.indices
-            stack.insert(0, node.body)
-        elif isinstance(node, Mul):
-            stack = [*node.factors, *stack]
-        else:
-            factors.append(node)
+    bound, factors = flattened(term)
     numbers = tuple(f for f in factors if not free(f) and not tensors(f))
     entries = tuple(f for f in factors if isinstance(f, Access) and f not in numbers)
     brackets = tuple(f for f in factors if isinstance(f, Bracket) and not tensors(f) and f not in numbers)

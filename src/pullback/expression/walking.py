@@ -218,3 +218,20 @@ def replace(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
 def exchange(e: Expr, pairs: Mapping[Expr, Expr]) -> Expr:
     """`e` with whole nodes replaced by others."""
     return replace(e, lambda node: pairs.get(node))
+
+
+def flattened(e: Expr) -> tuple[list[Index], list[Expr]]:
+    """The bound indices and the factors of a product with sums in it, in the order of reading."""
+    bound: list[Index] = []
+    factors: list[Expr] = []
+    stack = [e]
+    while stack:
+        node = stack.pop(0)
+        if isinstance(node, Sum):
+            bound += node.indices
+            stack.insert(0, node.body)
+        elif isinstance(node, Mul):
+            stack = [*node.factors, *stack]
+        else:
+            factors.append(node)
+    return bound, factors

@@ -16,9 +16,8 @@ from pullback.expression import (
     Element,
     Expr,
     Index,
-    Mul,
-    Sum,
     add,
+    flattened,
     free,
     fresh,
     mul,
@@ -94,7 +93,7 @@ def _before(a: Expr, b: Expr) -> bool:
 
 
 def _block(term: Expr, p: Index, taken: set[str]) -> Block | None:
-    bound, factors = _flat(term)
+    bound, factors = flattened(term)
     if len({index.name for index in bound}) < len(bound):
         return None
     own = [f for f in factors if isinstance(f, Bracket) and p in free(f)]
@@ -106,23 +105,6 @@ def _block(term: Expr, p: Index, taken: set[str]) -> Block | None:
     if not heads:
         return _plain(p, bounds, bound, rest, taken)
     return _split(p, bounds, bound, rest, taken) if len(heads) == 1 and heads <= set(bound) else None
-
-
-def _flat(term: Expr) -> tuple[list[Index], list[Expr]]:
-    """The bound indices and the factors of a product with sums in it."""
-    bound: list[Index] = []
-    factors: list[Expr] = []
-    stack = [term]
-    while stack:
-        node = stack.pop(0)
-        if isinstance(node, Sum):
-            bound += node.indices
-            stack.insert(0, node.body)
-        elif isinstance(node, Mul):
-            stack = [*node.factors, *stack]
-        else:
-            factors.append(node)
-    return bound, factors
 
 
 def _bound(bracket: Bracket) -> Expr | None:

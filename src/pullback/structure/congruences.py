@@ -13,8 +13,8 @@ from pullback.expression import (
     Equation,
     Expr,
     Index,
-    Mul,
     Sum,
+    flattened,
     free,
     mul,
     tensors,
@@ -145,7 +145,7 @@ def _weighted(scale: Expr, core: Sum, indices: tuple[Index, ...]) -> _Congruence
 
 def _of_vectors(scale: Expr, core: Expr, indices: tuple[Index, ...]) -> _Congruence | None:
     """(Σ_n A[i,n] p[n]) (Σ_m q[m] B[m,j])."""
-    bound, factors = _flat(core)
+    bound, factors = flattened(core)
     if len(set(bound)) < len(bound):
         return None
     scale = mul(scale, *(factor for factor in factors if not free(factor)))
@@ -169,17 +169,6 @@ def _of_vectors(scale: Expr, core: Expr, indices: tuple[Index, ...]) -> _Congrue
     if extent is not other or matrix_text(scale, ()) is None:
         return None
     return _Congruence(scale, a, f"outer({p}, {q})", b, extent)
-
-
-def _flat(e: Expr) -> tuple[list[Index], list[Expr]]:
-    """The summed indices and the factors of sums within products."""
-    if isinstance(e, Sum):
-        bound, factors = _flat(e.body)
-        return [*e.indices, *bound], factors
-    if isinstance(e, Mul):
-        parts = [_flat(factor) for factor in e.factors]
-        return [i for bound, _ in parts for i in bound], [f for _, factors in parts for f in factors]
-    return [], [e]
 
 
 def _by_place(
