@@ -11,7 +11,7 @@ from pullback.capture import phrases
 from pullback.capture.arrays import Array, generic
 from pullback.capture.captured import Captured
 from pullback.capture.subscripts import Span
-from pullback.capture.writing import Style, Value, Writer, shape_list
+from pullback.capture.writing import Kind, Style, Value, Writer, shape_list
 from pullback.expression import (
     NEGATED,
     ONE,
@@ -33,6 +33,7 @@ from pullback.notation import code
 from pullback.sizes import same_size, size_text
 from pullback.tracing.numbers import Untraceable
 
+KINDS: Final[dict[str, Kind]] = {"real": "float", "integer": "int", "truth": "bool"}
 TEMPLATES: Final[dict[str, str]] = {
     **{op: f"{{0}} {op} {{1}}" for op in ("+", "-", "*", "/", "**", *NEGATED)},
     **{
@@ -76,11 +77,11 @@ class Listing:
             self.found[x] = self.writer.constant(x.options["values"], x.hint or "c")
             return
         extent = x.options.get("extent")
-        kind = {"real": "float", "integer": "int", "truth": "bool"}[x.kind]
+        kind = KINDS[x.kind]
         self.found[x] = self.writer.input(
             x.hint,
             x.shape,
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             values=x.options.get("values"),
             extent=extent,
             parameter=bool(x.options.get("parameter")),

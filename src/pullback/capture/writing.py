@@ -34,6 +34,7 @@ from pullback.reading.value import broadcast_shapes
 from pullback.sizes import same_size, size_text
 
 Kind = Literal["float", "int", "bool"]
+KINDS: Final[dict[str, Kind]] = {"b": "bool", "i": "int", "u": "int"}  # of NumPy; every other is a float
 # What a definition does decides where it may be written into its reader. An `operator` (softmax, inv, …) and an
 # `index` line never are; a `view` is the same numbers elsewhere.
 Style = Literal["elementwise", "view", "contraction", "operator", "index"]
@@ -135,7 +136,7 @@ class Writer:
     def constant(self, array: Any, hint: str = "c") -> Value:
         """An array that is part of the code. One number throughout is written out, else it becomes an input."""
         data = np.asarray(array)
-        kind: Kind = {"b": "bool", "i": "int", "u": "int"}.get(data.dtype.kind, "float")  # type: ignore[assignment]
+        kind = KINDS.get(data.dtype.kind, "float")
         if data.size and (data == data.flat[0]).all():
             return self.filled(data.flat[0].item(), data.shape, kind)
         if kind == "bool" or (kind == "int" and data.min(initial=0) < 0):
