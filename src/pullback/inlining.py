@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pullback.cost import TYPICAL, tokens
+from pullback.cost import TYPICAL, Costs, tokens
 from pullback.expression import (
     Access,
     Definition,
@@ -81,8 +81,9 @@ def inline(
 
 def with_reductions(lines: Sequence[Statement], kept: Collection[str]) -> list[Statement]:
     """The lines, each reduction that is read once worked out where it is read: there it may keep its axis."""
-    result = {line.name: line for line in lines}
-    for line in lines:
+    result, costs = {line.name: line for line in lines}, Costs()
+    for name in [line.name for line in lines]:
+        line = result[name]  # it may hold an earlier reduction by now
         match line.definition.body:
             case Element(_, ()) | Sum() if line.is_matrix and line.name not in kept:
                 readers = [r for r in result.values() if line.definition.tensor in tensors(r.definition.body)]
@@ -90,11 +91,17 @@ def with_reductions(lines: Sequence[Statement], kept: Collection[str]) -> list[S
                     a for r in readers for a in accesses(r.definition.body) if a.tensor.name == line.name
                 ]
                 new = _read_inside(line.definition, readers[0]) if len(reads) == 1 else None
-                apart = tokens(line.text) - 1 + tokens(readers[0].text) if new is not None else 0
-                if new is not None and tokens(new.text) < apart:
+                if new is not None and _is_better(new, (line, readers[0]), costs):
                     result[new.name] = new
                     del result[line.name]
     return list(result.values())
+
+
+def _is_better(new: Statement, apart: Sequence[Statement], costs: Costs) -> bool:
+    """Whether one line reads shorter than the lines it stands for, and costs no more."""
+    if tokens(new.text) >= sum(tokens(line.text) for line in apart) - 1:
+        return False
+    return costs.of(new.definition)[0] <= sum(costs.of(line.definition)[0] for line in apart)
 
 
 def _read_inside(made: Definition, reader: Statement) -> Statement | None:

@@ -325,6 +325,12 @@ def test_no_line_of_a_layer_is_unknown(name: str) -> None:
     assert (report.unknown, report.central is not None and report.central < 1e-6) == (0, True)
 
 
+def test_a_reduction_inside_a_reduction_is_written_where_it_costs_no_more() -> None:
+    text = str(derived("multi_head_attention").gradients["Wv"])
+    assert "dV = einsum(" in text
+    assert all(line.split("->")[0].count(",") == 1 for line in text.splitlines() if "einsum" in line), text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gradients_are_those_of_pytorch(name: str) -> None:
     row, derivation = pullback.layer(name), derived(name)
