@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from pullback.derivations.document import passages
 from pullback.derivations.handwriting import plain
+from pullback.derivations.labels import labelled
 from pullback.derivations.names import ALIASES, CALLED, LOSSES, SCALARS, Names
-from pullback.derivations.parts import Part, facts_in_words, parts, said_in_words, sums_to_one
+from pullback.derivations.parts import Part, parts
+from pullback.derivations.wording import facts_in_words, said_in_words, sums_to_one
 from pullback.errors import PullbackError
 from pullback.functions import FUNCTIONS
 from pullback.limits import demand
@@ -28,8 +30,8 @@ class Declaring:
     """Gathers what a text declares."""
 
     def __init__(self, text: str, program: str | None, given: Mapping[str, Any]) -> None:
-        self.text = text
-        self.found = list(passages(text))
+        self.text = labelled(text)
+        self.found = list(passages(self.text))
         self.parts = parts(self.found)
         demand(len(self.parts), MOST_STATEMENTS, "statements of the derivation", hint="one layer at a time")
         self.names = Names()

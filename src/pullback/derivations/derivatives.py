@@ -7,8 +7,9 @@ from abc import abstractmethod
 from typing import Final
 
 from pullback.derivations.handwriting import Cursor, Token, tokens
-from pullback.derivations.names import ALIASES, Names
+from pullback.derivations.names import ALIASES, CALLED, Names
 from pullback.derivations.nodes import is_tensor
+from pullback.derivations.quotients import derivative_of
 from pullback.errors import SyntaxProblem
 from pullback.functions import FUNCTIONS
 from pullback.verify.tree import call, expression, name
@@ -38,6 +39,14 @@ class DerivativeGrammar(Cursor):
         """What a factor begins with."""
 
     @abstractmethod
+    def factor(self) -> ast.expr:
+        """One factor of a product, with its exponent."""
+
+    @abstractmethod
+    def product(self) -> ast.expr:
+        """A product, to the next sign."""
+
+    @abstractmethod
     def expression(self) -> ast.expr:
         """A sum, or a comparison of sums."""
 
@@ -51,21 +60,39 @@ class DerivativeGrammar(Cursor):
     def derivative(self) -> ast.expr:
         """`∂L/∂W[i,j]`, `∂²L/∂w_i∂w_j`, after its first sign."""
         second = self.squared()
-        of = self.operand()
+        if not second and self.take("/"):
+            self.demand("∂")
+            return self.of_unnamed(self.operand())
+        of = self.operand() if self.is_named() else self.factor()
         self.demand("/")
         self.demand("∂")
         by = self.operand()
         if not second:
-            return call("∂", of, by)
+            return self.differentiated(of, by)
         if self.squared():
             return call("∂²", of, by, by)
         self.demand("∂")
         return call("∂²", of, by, self.operand())
 
+    def is_named(self) -> bool:
+        """Whether a derivative is of a name, and not of `log p_i` or of `(a + b)`."""
+        token = self.next
+        if token.kind != "name":
+            return token.text != "(" and token.kind != "sum"
+        return token.text in self.names.ranks or self.names.is_loss(token.text) or token.text not in CALLED
+
+    def of_unnamed(self, by: ast.expr) -> ast.expr:
+        """`∂/∂z_j (…)`: the derivative of the product that follows."""
+        return self.differentiated(self.product(), by)
+
+    def differentiated(self, of: ast.expr, by: ast.expr) -> ast.expr:
+        base = of.value if isinstance(of, ast.Subscript) else of
+        return call("∂", of, by) if isinstance(base, ast.Name) else derivative_of(of, by, self.names)
+
     def operand(self) -> ast.expr:
         token = self.next
         if token.text == "(":
-            raise SyntaxProblem("a derivative is of a name, by a name", hint="∂L/∂W[i,j]")
+            raise SyntaxProblem("a derivative is by a name", hint="∂L/∂W[i,j]")
         if token.kind != "name":
             raise SyntaxProblem("the name after `∂` is missing", hint="∂L/∂W[i,j]")
         self.at += 1
@@ -104,7 +131,34 @@ class DerivativeGrammar(Cursor):
                 if self.squared():
                     return call("∂²", of, by, by)
         self.at = before
+        return self._of_expression()
+
+    def _of_expression(self) -> ast.expr | None:
+        """`d log p_i / d z_j`, `d/dx (…)`, after the first `d`."""
+        before = self.at
+        if self.take("/"):
+            by = self._variable()
+            if by is not None:
+                return self.of_unnamed(by)
+        elif self.next.kind == "name" or self.next.text == "(":
+            of = self.operand() if self.is_named() else self.factor()
+            by = self._variable() if self.take("/") else None
+            if by is not None:
+                return self.differentiated(of, by)
+        self.at = before
         return None
+
+    def _variable(self) -> ast.expr | None:
+        """`dz_j` or `d z_j` below the line."""
+        word = self.next.text
+        if self.next.kind != "name" or word[:1] != "d":
+            return None
+        self.at += 1
+        if word == "d":
+            return self.operand() if self.next.kind == "name" else None
+        if self.names.meaning(word[1:]) is None:
+            return None
+        return self.endings(self.meaning(word[1:]), powers=False)
 
     def nabla(self) -> ast.expr:
         """`∇_W L`; `∇f(x)` where f was defined as f(x); `∇²_w L`."""

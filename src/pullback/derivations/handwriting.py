@@ -29,7 +29,7 @@ _SIGNS: Final = {
     "\u00a0": " ", "⟹": " ", "⇒": " ", "∴": " ",
 }  # fmt: skip
 _MARKS: Final = {"\u0304": "_bar", "\u0305": "_bar", "\u0302": "_hat", "\u0303": "_tilde", "\u0307": "_dot"}
-_GREEK: Final = {
+GREEK: Final = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "eps", "ϵ": "eps", "ζ": "zeta", "η": "eta",
     "θ": "theta", "κ": "kappa", "λ": "lam", "μ": "mu", "µ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho",
     "σ": "sigma", "τ": "tau", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Δ": "Delta",
@@ -67,7 +67,7 @@ def plain(text: str) -> str:
     text = "".join(_SIGNS.get(c, _MARKS.get(c, c)) for c in text.replace(ONES, " ONES "))
     # δ alone is Kronecker's; as a part of a name it is a letter.
     text = re.sub(r"δ(?=\s*(?:_|\[|\())", "\0", text)
-    return "".join(_GREEK.get(c, c) for c in text).replace("\0", "δ")
+    return "".join(GREEK.get(c, c) for c in text).replace("\0", "δ")
 
 
 def _decomposed(c: str) -> str:

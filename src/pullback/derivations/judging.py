@@ -17,6 +17,7 @@ from pullback.derivations.parts import Part
 from pullback.derivations.rows import Rows, is_written_out
 from pullback.derivations.setting import LEFT
 from pullback.derivations.statements import Judged, Statements, said
+from pullback.derivations.wording import conditions_in_words
 from pullback.errors import IndexProblem, PullbackError, SyntaxProblem
 from pullback.expression import ONE, Expr, Index, Size, add, walk
 from pullback.reading.shapes import size_expression
@@ -245,7 +246,9 @@ class Judging(Statements):
         except PullbackError as problem:
             return self.unreadable(part, line, shown, problem)
         if low.text == target.written:
-            return Judged(line, shown, "notation", True, low.text)
+            return Judged(
+                line, shown, "equality" if target.kind == "equality" else "notation", True, low.text
+            )
         claim = self.claim(target, low)
         try:
             judged = self.judged(target, line, shown, low, claim)
@@ -257,6 +260,8 @@ class Judging(Statements):
             judged = replace(judged, follows=self.equal(target, previous, claim))
         if judged.ok is False and target.kind == "gradient":
             judged = self.as_said(target, judged, claim)
+        if judged.ok is False:
+            judged = under_condition(part, judged)
         if judged.ok is not None and target.kind != "equality":
             self.before[key] = claim
         if target.kind == "gradient":
@@ -341,6 +346,17 @@ class Judging(Statements):
         except PullbackError:
             return None
         return {"equal": True, "different": False}.get(outcome.status)
+
+
+def under_condition(part: Part, judged: Judged) -> Judged:
+    """A line that is right where the sentence that it stands in says "if A is symmetric"."""
+    declared = "" if judged.verdict is None else judged.verdict.declaration
+    for word, fact in conditions_in_words(part.whole):
+        if declared == f"{fact}({word})":
+            return replace(
+                judged, ok=True, reason=f"where {word} is {fact}, as said", verdict=None, follows=None
+            )
+    return judged
 
 
 def _slots(node: ast.Subscript) -> list[ast.expr]:

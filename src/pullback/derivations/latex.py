@@ -171,6 +171,8 @@ def _macro(word: str, arguments: list[str]) -> str:
     if word in _FRACTIONS:
         top, bottom = first, arguments[1].strip()
         derivative = r"(?:\\partial|∂|\\mathrm\s*d|d(?=[ A-Za-z\\^]))"
+        if re.fullmatch(r"\\partial|∂|\\mathrm\s*d|d", top) and re.match(derivative, bottom):
+            return f" {top} / {bottom} "
         if re.match(derivative, top) and re.match(derivative, bottom):
             return f"({top} / {bottom})"
         return f"(({top}) / ({bottom}))"

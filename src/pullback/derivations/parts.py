@@ -10,31 +10,25 @@ from typing import Final
 from pullback.derivations.document import Passage
 from pullback.derivations.handwriting import plain
 
-_DIMENSIONS: Final = r"[\w+*/-]+(?:\s*(?:[×·,]|\bx\b)\s*[\w+*/-]+)*"
+DIMENSIONS: Final = r"[\w+*/-]+(?:\s*(?:[×·,]|\bx\b)\s*[\w+*/-]+)*"
 _DECLARED: Final = re.compile(
     r"([A-Za-z]\w*(?:\s*,\s*[A-Za-z]\w*)*)\s*:\s*\[([^\]]*)\](?:\s*in\s+([\w*+-]+))?"
 )
 _LISTED: Final = re.compile(
     r"(?:[A-Za-z]\w*\s*:\s*[\w*+-]+(?:(?:\s+|\s*[×x]\s*)[\w*+-]+)*\s*(?:[,;]\s*|$))+\Z"
 )
+_SIGN: Final = r"_\s*\{?\s*(?:\+{1,2}|>=?\s*0)\s*\}?"
+_INTERVAL: Final = r"[({\[]\s*-?[01]\s*,\s*1\s*[)}\]]"
 _MEMBER: Final = re.compile(
-    r"^(.*?)\s*(?:∈|\bin\b)\s*R\b\s*(?:\^?\s*\{([^{}]*)\}|\^?\s*\(([^()]*)\)|\^(\w+)|$)"
+    rf"^(?P<before>.*?)\s*(?:∈|\bin\b)\s*(?P<set>R(?![A-Za-z])(?:{_SIGN})?|{_INTERVAL})\s*"
+    rf"(?:\^?\s*\{{(?P<a>[^{{}}]*)\}}|\^?\s*\((?P<b>[^()]*)\)|\^(?P<c>[A-Za-z0-9]+)|(?=$|_))(?P<sign>{_SIGN})?"
 )
 _LEADING: Final = re.compile(
     r"^\s*(?:(?:where|and|with|so|then|let|for|hence|thus|also|but|or|all)\s+)+", re.IGNORECASE
 )
 _SHAPE: Final = re.compile(
-    rf"(?:shape\((?P<of>[^()]*(?:\([^()]*\)[^()]*)*)\)|(?P<dot>[\w.]+)\.shape)\s*=+\s*[\[(]?(?P<dims>{_DIMENSIONS}|)[\])]?\Z"
+    rf"(?:shape\((?P<of>[^()]*(?:\([^()]*\)[^()]*)*)\)|(?P<dot>[\w.]+)\.shape)\s*=+\s*[\[(]?(?P<dims>{DIMENSIONS}|)[\])]?\Z"
 )
-_WORDS: Final = re.compile(
-    r"(?P<name>[A-Za-z∂]\S*)\s+(?:(?:is|are|has|have|of|with|a|an|the|matrix|vector|itself)\s+)*"
-    rf"(?:shape|size|dimensions?)\s+[(\[]?(?P<dims>{_DIMENSIONS})[)\]]?"
-)
-_FACTS: Final = (
-    (r"symmetric (?:and )?positive[- ]definite|spd|SPD", "spd"), (r"lower[- ]triangular", "lower_triangular"),
-    (r"symmetric", "symmetric"), (r"invertible|nonsingular", "invertible"), (r"positive", "positive"),
-    (r"non-?negative", "nonnegative"), (r"non-?zero", "nonzero"),
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -72,11 +66,11 @@ def _of_passage(passage: Passage) -> Iterator[Part]:
     if passage.source == "code" and _LISTED.match(plain(text)) and "[" not in text:
         for item in re.split(r"[,;]\s*(?=[A-Za-z]\w*\s*:)", plain(text)):
             word, _, dims = item.partition(":")
-            yield _declaration(passage, (word.strip(),), _dimensions(dims.strip(" ,;"), spaces=True))
+            yield _declaration(passage, (word.strip(),), dimensions(dims.strip(" ,;"), spaces=True))
         return
     for match in _DECLARED.finditer(text):
         words = tuple(word.strip() for word in match[1].split(","))
-        yield _declaration(passage, words, _dimensions(match[2]), match[3] or "")
+        yield _declaration(passage, words, dimensions(match[2]), match[3] or "")
     text = re.sub(r"\\q?quad\b", " ", _DECLARED.sub(" ", text))
     condition = ""
     leading = re.match(r"\s*(?:if|when|whenever)\b(.*?),\s*(?:then\s+)?(.*)$", text)
@@ -97,7 +91,7 @@ def _of_piece(passage: Passage, piece: str, condition: str) -> Iterator[Part]:
         return
     shape = _SHAPE.match(written)
     if shape is not None:
-        dims = _dimensions(shape["dims"])
+        dims = dimensions(shape["dims"])
         yield Part(
             "shape",
             passage.line,
@@ -109,19 +103,38 @@ def _of_piece(passage: Passage, piece: str, condition: str) -> Iterator[Part]:
         return
     member = _MEMBER.match(written)
     if member is not None:
-        dims = _dimensions(member[2] or member[3] or member[4] or "")
-        before = re.split(r"∈|\\in\b|\bin\b", piece)[0]
-        subjects = sides_of(before)
-        if len(subjects) > 1:
-            yield _chain(passage, before.strip(), condition)
-            subjects = subjects[-1:]
-        for subject in _commas(subjects[0]):
-            yield Part("shape", passage.line, piece, passage.source, names=(subject.strip(),), shape=dims)
+        yield from _members(passage, piece, member, condition)
         return
     if len(sides_of(written)) > 1:
         yield _chain(passage, piece, condition)
     elif passage.source == "code":
         yield Part("chain", passage.line, piece, passage.source, [(passage.line, piece)])
+
+
+def _members(passage: Passage, piece: str, member: re.Match[str], condition: str) -> Iterator[Part]:
+    """`x, y ∈ ℝ^n`, `y ∈ {0, 1}^N`: shapes, and what the set says of the entries."""
+    dims = dimensions(member["a"] or member["b"] or member["c"] or "")
+    before = re.split(r"∈|\\in\b|\bin\b", piece)[0]
+    fact = _fact_of(member, "{" in re.split(r"∈|\\in\b|\bin\b", piece, maxsplit=1)[1].lstrip(" \\")[:1])
+    subjects = sides_of(before)
+    if len(subjects) > 1:
+        yield _chain(passage, before.strip(), condition)
+        subjects = subjects[-1:]
+    for subject in _commas(subjects[0]):
+        yield Part("shape", passage.line, piece, passage.source, names=(subject.strip(),), shape=dims)
+        if fact and re.fullmatch(r"[A-Za-z]\w*", plain(subject).strip()):
+            word = (plain(subject).strip(),)
+            yield Part("fact", passage.line, piece, passage.source, names=word, fact=fact)
+
+
+def _fact_of(member: re.Match[str], listed: bool) -> str:
+    """What membership says: {0, 1} of two values, ℝ_{>0} of positive numbers."""
+    numbers = re.findall(r"-?\d", member["set"]) if member["set"][0] != "R" else []
+    sign = member["set"][1:] + (member["sign"] or "")
+    if numbers:
+        return "binary" if listed and numbers == ["0", "1"] else ""
+    positive = "++" in sign or (">" in sign and "=" not in sign)
+    return "positive" if positive else "nonnegative" if sign.strip() else ""
 
 
 _REASON: Final = re.compile(r"[\s,(]*\b(?:since|because|using|as|by the|by|where we used)\s.*$")
@@ -145,83 +158,10 @@ def _declaration(passage: Passage, names: tuple[str, ...], dims: tuple[str, ...]
     return Part("shape", passage.line, passage.text, passage.source, names=names, shape=dims, integers=values)
 
 
-def _dimensions(text: str, *, spaces: bool = False) -> tuple[str, ...]:
+def dimensions(text: str, *, spaces: bool = False) -> tuple[str, ...]:
     """`N × D`, `N x D`, `N, D` as its sizes."""
     pattern = r"\s*(?:[×·,]|\bx\b)\s*" + (r"|\s+" if spaces else "")
     return tuple(part.strip() for part in re.split(pattern, text.strip("()[] ")) if part.strip())
-
-
-_SAID: Final = (
-    re.compile(r"\b(?P<name>[A-Za-z]\w*)\s+(?:is|be|are)\s+(?:an?\s+)?(?P<dims>\w+\s*(?:·|\bx\b)\s*\w+)"),
-    re.compile(rf"\b(?P<name>[A-Za-z]\w*)\s*\((?P<dims>\w+\s*(?:·|\bx\b)\s*{_DIMENSIONS})\)"),
-    re.compile(r"\b(?:an?|the)\s+(?P<dims>\w+\s*(?:·|\bx\b)\s*\w+)\s+matrix\s+(?P<name>[A-Z]\w*)\b"),
-    re.compile(
-        r"\b(?P<name>[A-Za-z]\w*)\s+(?:is\s+|be\s+)?an?\s+\w+\s+in\s+R\s*\^\s*"
-        r"\{?(?P<dims>[\w·, ]+?)\}?(?=[\s.,;]|$)"
-    ),
-    re.compile(
-        r"\b(?P<name>[A-Za-z]\w*(?:\s*,\s*[A-Za-z]\w*)*)\s+in\s+R\s*\^\s*"
-        r"\{?(?P<dims>[\w·]+(?:, ?[\w·]+(?=\}))*)\}?(?=[\s.,;]|$)"
-    ),
-)  # fmt: skip
-
-
-def said_in_words(passage_text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(name, sizes) for `X has shape N × D` and the like in a sentence."""
-    text = re.sub(r"[`$]", "", passage_text)
-    text = plain(text)
-    for pattern in (_WORDS, *_SAID):
-        for match in pattern.finditer(text):
-            dims = _dimensions(match["dims"])
-            if len(dims) > 1 or pattern in _SAID[-2:]:
-                for name in match["name"].split(","):
-                    yield name.strip(" ,.;:()"), dims
-
-
-def facts_in_words(text: str) -> Iterator[tuple[str, str]]:
-    """(name, fact) for `A is symmetric`, `A and S are symmetric`, `a symmetric matrix A`, `the one-hot label y`."""
-    written = plain(re.sub(r"[`$]", "", text))
-    for pattern, fact in _FACTS:
-        found = re.search(
-            rf"({_LIST})\s*(?:∈\s*R\s*\^?\s*\{{?[^{{}},;.]*\}}?,?\s*)?\b(?:is|are|be)\s+(?:an? |both )?(?:{pattern})\b"
-            rf"|\b(?:{pattern})(?: \w+)? matri(?:x|ces) ({_LIST})"
-            rf"|\b([A-Za-z]\w*)\s*∈\s*R\s*\^?\s*\{{?[^{{}},;.]*\}}?,?\s*(?:an? |be )?(?:{pattern})\b",
-            written,
-        )
-        if found is not None:
-            yield from (
-                (name, fact)
-                for name in re.findall(r"[A-Za-z]\w*", found[1] or found[2] or found[3])
-                if name != "and"
-            )
-            return
-    for found in re.finditer(_DISTRIBUTION, written):
-        before = [w for w in re.findall(_SUBJECT, written[: found.start()]) if w not in _VERBS]
-        after = re.findall(r"(?<![\w\\])([A-Za-z]\w?)(?!\w)", written[found.end() :])
-        for name in [*before[-1:], *after[:1]]:
-            yield name, "simplex"
-
-
-_VERBS: Final = frozenset(("is", "are", "be", "a", "an", "the", "with", "and", "denotes"))
-_SUBJECT: Final = r"(?<![\w\\^{])([A-Za-z]\w*)(?=\s*(?:∈|\)|\(|$| is| are| be| an?\b| the| denotes))"
-_LIST: Final = r"(?:\b[A-Za-z]\w*(?:\s*,\s*|\s+and\s+))*\b[A-Za-z]\w*"
-_DISTRIBUTION: Final = re.compile(
-    r"\bone[- ]?hot\b|\b(?:probability|target|label) (?:distributions?|vectors?)\b|\bsums? to (?:one|1)\b",
-    re.IGNORECASE,
-)
-_SUM_TO_ONE: Final = re.compile(
-    r"\s*Σ\s*_?\{?\s*(\w)[^}\s]*\}?\s*(?:\^\{?\w+\}?)?\s*([A-Za-z]\w*?)_\{?(\w+)\}?\s*"
-)
-
-
-def sums_to_one(sides: Sequence[str]) -> tuple[str, str] | None:
-    """(name, fact) for `Σ_i y_i = 1`."""
-    if len(sides) != 2 or sides[1].strip() != "1":
-        return None
-    found = _SUM_TO_ONE.fullmatch(plain(sides[0]))
-    if found is None or found[1] not in found[3] or len(found[3]) > 2:
-        return None
-    return found[2], "simplex" if found[3].endswith(found[1]) else "simplex(axis=0)"
 
 
 # ---- where sides and pieces end ---------------------------------------------------------------

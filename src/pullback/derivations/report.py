@@ -48,7 +48,7 @@ def reasons(line: Judged) -> list[str]:
         found += [f"right: {verdict.right[0]}", *(f"       {row}" for row in verdict.right[1:])]
     if verdict.witness is not None:
         found += [_sides(row) for row in witness_lines(verdict.name, verdict.witness)]
-    if verdict.mend is not None:
+    if verdict.mend is not None and re.search(r"\bpart\d+\b", str(verdict.mend)) is None:  # a name of ours
         found.append(f"mend:  {_sides(str(verdict.mend))}")
     return found
 

@@ -89,6 +89,7 @@ def _entries(tensor: Tensor) -> Iterator[Condition]:
     if tensor.rank == 2:
         yield Condition(f"the columns of {tensor} sum to 1", {tensor.name: "simplex(axis=0)"})
     if not tensor.facts:
+        yield Condition(f"the entries of {tensor} are all equal", {}, special=((tensor.name, "constant"),))
         yield Condition(f"every entry of {tensor} is 1", {}, special=((tensor.name, "1"),))
 
 

@@ -1,4 +1,4 @@
-"""Values under restrictions that no fact declares: a diagonal or orthogonal matrix, entries that sum to 0, or are 1."""
+"""Values under restrictions that no fact declares: a diagonal or orthogonal matrix, entries that are equal or sum to 0."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ def restricted(
         case "orthogonal":
             return _orthogonal(shape[0], domain, rng)
         case "centred":
-            mean = domain.mul(
-                domain.total(value, len(shape)), domain.number(Fraction(1, max(1, int(np.prod(shape)))))
-            )
-            return domain.sub(value, domain.widen(mean, len(shape)))
+            return domain.sub(value, _mean(value, shape, domain))
+        case "constant":
+            return domain.add(domain.sub(value, value), _mean(value, shape, domain))
     return domain.mul(domain.number(Fraction(kind)), domain.integers(np.ones(shape, dtype=np.int64)))
+
+
+def _mean(value: Any, shape: tuple[int, ...], domain: Domain[Any]) -> Any:
+    count = domain.number(Fraction(1, max(1, int(np.prod(shape)))))
+    return domain.widen(domain.mul(domain.total(value, len(shape)), count), len(shape))
 
 
 def _orthogonal(size: int, domain: Domain[Any], rng: np.random.Generator) -> Any:

@@ -26,6 +26,7 @@ PERTURBATION: Final = 2.0**-20
 COARSE: Final = 1e-3  # relative; a difference that a perturbation does not remove is larger
 MATRIX_FACTS: Final = frozenset(("spd", "invertible", "lower_triangular"))
 ZERO: Final = 7  # what a zero costs beside an entry of 1, which costs 2
+TINY: Final = 1e-40  # relative to the other number
 DIGITS: Final = 6  # printed of an irrational number
 
 FINEST: Final = 2**16  # the largest denominator of a drawn number
@@ -249,9 +250,10 @@ def _exactly(
     if not len(both):
         return None
     entry = tuple(int(i) for i in both[0])
-    at = [np.broadcast_to(side, shape)[entry] for side in (claimed, true)]
+    first, second = (number(np.broadcast_to(side, shape)[entry]) for side in (claimed, true))
+    first, second = _without_dust(first, second), _without_dust(second, first)
     shown = {name: nested(value) for name, value in values.items()}
-    return Witness(dict(sizes), shown, entry, number(at[0]), number(at[1]), shape, shape)
+    return Witness(dict(sizes), shown, entry, first, second, shape, shape)
 
 
 def _number(domain: Domain[Any], value: Drawn) -> Any:
@@ -260,6 +262,11 @@ def _number(domain: Domain[Any], value: Drawn) -> Any:
         return domain.integers(value)
     scaled = domain.integers((value * FINEST).astype(np.int64))
     return domain.mul(scaled, domain.number(Fraction(1, FINEST)))
+
+
+def _without_dust(x: Number, other: Number) -> Number:
+    """Zero where 50 digits left that little of it."""
+    return Fraction(0) if abs(float(x)) <= TINY * abs(float(other)) else x
 
 
 def number(x: Any) -> Number:
