@@ -1,4 +1,4 @@
-"""Values under restrictions that no fact declares: a diagonal or orthogonal matrix, entries that are equal or sum to 0."""
+"""Values under restrictions that no fact declares: matrices diagonal or orthogonal, entries equal or of sum 0."""
 
 from __future__ import annotations
 
