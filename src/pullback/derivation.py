@@ -23,14 +23,14 @@ from pullback.matrix import matrix_line, shape_line
 from pullback.naming import Names
 from pullback.operators import OPERATORS
 from pullback.program import Program, upstream_of
-from pullback.publishing import Publisher, needed
+from pullback.publishing import Publisher
 from pullback.rewriting import MatrixLine, Section, Step
 from pullback.rulebooks.algebra import OperatorReader, functions_in, known_operators, operators_in
 from pullback.rulebooks.chainrule import Contribution, contribution, share, simplest
 from pullback.rulebooks.differentiation import names_in, operands, target_indices
 from pullback.rulebooks.inverses import inverse_laws
 from pullback.rulebooks.symmetry import mirrors, with_fact, with_symmetry
-from pullback.sharing import shared
+from pullback.sharing import needed, shared
 from pullback.stabilising import norms, stabilise
 
 

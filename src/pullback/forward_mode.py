@@ -36,13 +36,13 @@ from pullback.naming import Names
 from pullback.notation import left_side
 from pullback.operators import OPERATORS
 from pullback.program import Program
-from pullback.publishing import Publisher, needed
+from pullback.publishing import Publisher
 from pullback.rewriting import Line, Section, Step, final
 from pullback.rulebooks.algebra import functions_in, operators_in
 from pullback.rulebooks.brackets import ONCE, unshadowed
 from pullback.rulebooks.differentiation import names_in, target_indices
 from pullback.rulebooks.symmetry import with_symmetry
-from pullback.sharing import shared
+from pullback.sharing import needed, shared
 from pullback.sizes import same_size, shape_text
 from pullback.stabilising import stabilise
 from pullback.structure import structured, with_jacobians

@@ -9,7 +9,7 @@ from typing import Literal
 from pullback.derivation import Derived
 from pullback.expression import Definition, Element, Tensor, walk
 from pullback.formula import Spelling, Statement, index_statements, inline, statements
-from pullback.publishing import needed
+from pullback.sharing import needed
 from pullback.structure import structured, transposed
 
 Kind = Literal["jacobian", "hessian", "jvp", "hvp"]

@@ -8,7 +8,7 @@ operations first, then fewer tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 
@@ -41,9 +41,10 @@ from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
 from pullback.rulebooks.algebra import canonical, tidy
-from pullback.rulebooks.alternatives import completed, either, gathered, positive, summed
+from pullback.rulebooks.alternatives import compared, completed, either, gathered, positive, summed
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.contracting import contracts, is_number, is_product, is_whole
+from pullback.rulebooks.denominators import cleared
 from pullback.rulebooks.factoring import factored, merged, parts_of
 from pullback.rulebooks.facts import masks_in, without_masks
 from pullback.rulebooks.inverses import Systems, solutions
@@ -55,6 +56,7 @@ from pullback.rulebooks.normal import (
     expand,
     has_quotient,
     multiplied_out,
+    new_names,
     sifted,
     sum_of,
     unmasked,
@@ -64,7 +66,9 @@ from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
 from pullback.rulebooks.signs import rectified, signs_of, unsigned_by
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
+SIGNED = ("sign", "relu")  # functions of which a law about signs may hold
 MAX_INLINED = 6
+MAX_LINKED = 3
 MAX_LEFT = 4  # up to so many each is also tried with a line of its own
 MAX_SLICES = 8  # of an axis that is written slice by slice
 MAX_NODES = 150  # of a line with other lines written into it
@@ -154,15 +158,14 @@ class Publisher:
         light = self._light(definition.body)
         heavy = [t.name for t in tensors(definition.body) if t.name in self.known and t.name not in light]
         heavy = [name for name in heavy if self._is_reduced(self.known[name], definition)][:3]
-        linked = [
-            t.name for t in tensors(definition.body) if t.name not in light and self._is_linked(t, definition)
-        ]
+        linked = self._linked(definition, light)
         self._considered = {*light, *heavy, *linked, *self.systems.inverses, *self.systems.adjoints}
         # Of many, one with a single reader that is written out itself is hardly worth a line of its own.
         direct = {tensor.name for tensor in tensors(definition.body)}
         many = len(light) > MAX_LEFT
         left = [name for name in light if not many or name in direct or len(self.readers[name]) > 1]
-        choices = [light, *([n for n in light if n != kept] for kept in left), []]
+        numbers = [name for name in light if is_number(self.known[name])]  # no array to multiply by
+        choices = [light, *([n for n in light if n != kept] for kept in left if kept not in numbers), numbers]
         choices += [[*light, name] for name in heavy]
         choices += [[*light, *linked], linked] if linked else []
         found = {plain.body: plain}
@@ -208,9 +211,7 @@ class Publisher:
     def _is_plain(self, body: Expr) -> bool:
         """One product under a sum, of which nothing can be written out, merged or read elsewhere."""
         nodes = list(walk(body))
-        if any(
-            isinstance(node, Add) or (isinstance(node, Call) and node.function == "sign") for node in nodes
-        ):
+        if any(isinstance(n, Add) or (isinstance(n, Call) and n.function in SIGNED) for n in nodes):
             return False
         if sum(isinstance(node, Sum) for node in nodes) > 1:
             return False
@@ -237,13 +238,26 @@ class Publisher:
         """Whether a costly gradient is read by one of lower rank, which may need a part of it only."""
         return made.tensor.rank > reader.tensor.rank and not in_one_piece(made)
 
-    def _is_linked(self, tensor: Tensor, reader: Definition) -> bool:
-        """Whether a costly product meets, in what reads it, factors that something known may stand for."""
-        made = self.known.get(tensor.name)
-        if made is None or isinstance(made.body, Element) or not is_product(made.body):
-            return False
-        mine, other = names_of(reader.body), names_of(made.body)
-        return any(not names <= mine and not names <= other for names in self.shelf.reads(mine | other))
+    def _linked(self, reader: Definition, light: Collection[str]) -> list[str]:
+        """The costly products that meet, in what reads them, factors that something known may stand for."""
+        found: list[str] = []
+        mine, waiting = names_of(reader.body), [t.name for t in tensors(reader.body)]
+        while waiting and len(found) < MAX_LINKED:
+            name = waiting.pop(0)
+            made = self.known.get(name)
+            if made is None or isinstance(made.body, Element) or not (name in light or is_product(made.body)):
+                continue
+            other = names_of(made.body)
+            reads = self.shelf.reads(mine | other)
+            if name not in light:
+                if not any(
+                    names & other and not names <= other and (found or not names <= mine) for names in reads
+                ):
+                    continue
+                found.append(name)
+            mine |= other
+            waiting += [t.name for t in tensors(made.body) if t.name not in found]
+        return found
 
     def _is_light(self, made: Definition) -> bool:
         volume = max((self._costs.volume(t) for t in (*tensors(made.body), made.tensor)), default=1)
@@ -262,7 +276,7 @@ class Publisher:
         return replace(body, change) if names else body
 
     def _forms(self, written: Expr, inlined: tuple[str, ...], seen: set[object]) -> list[Candidate]:
-        """The ways to write what is written out; `seen` are sums of terms that were tried before."""
+        """The ways to write what is written out; `seen` are sums of terms tried before."""
         e = summed(tidy(settled(written)))
         start = ("write out", e, f"with {', '.join(inlined)} written out" if inlined else "")
         found = [Candidate(e, inlined, (start,))]
@@ -291,12 +305,13 @@ class Publisher:
         """The ways to take common factors out of a sum of terms."""
         found: list[Candidate] = []
         again = [reused(part, products) for term in alive for part in self._reused(term, opaque)]
-        names = _new_names(alive, again)
+        names = new_names(alive, again)
         read = f"; {', '.join(names)} from the forward pass" if names else ""
         note = f"common factors come out{read}"
         parts = parts_of(again)
-        for chosen in (merged(parts), parts):
-            body = positive(summed(gathered(factored(chosen))))
+        written = [factored(chosen) for chosen in (merged(parts), parts)]
+        for form in dict.fromkeys([*written, *(cleared(form) for form in written)]):
+            body = compared(positive(summed(gathered(form))))
             other = either(body)
             stages = (*so_far.stages, ("factor", body, note))
             found.append(Candidate(body, so_far.inlined, stages))
@@ -366,35 +381,20 @@ class Publisher:
             flops += cost[0]
             length += (cost[1] + 3) // (2 if self._is_shared(tensor.name, own, candidate) else 1)
             stack += tensors(made.body)
-        for name in candidate.inlined:
-            if name not in seen and self._is_shared(name, own, candidate):
+        for name in self._considered & self.readers.keys() - seen:
+            if name in self.known and self._is_shared(name, own, candidate):
                 flops += self._costs.of(self.known[name])[0] // 2
         return flops, length
 
     def _is_shared(self, name: str, reader: Definition, candidate: Candidate) -> bool:
         """Whether several wanted gradients read it, and by other ways than through this one."""
         through = {reader.tensor.name, *candidate.inlined}
-        return len(self.roots.get(name, ())) > 1 and not self.readers[name] <= through
+        others = self.readers.get(name, set()) - through
+        if len(self.roots.get(name, ())) < 2 or not others:
+            return False
+        # Where all of these are published and have it written out, it is not computed any more.
+        return any(n not in self.known or name in names_of(self.known[n].body) for n in others)
 
 
 def terms_of(e: Expr) -> tuple[Expr, ...]:
     return e.terms if isinstance(e, Add) else (e,)
-
-
-def _new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:
-    old = {t.name for term in before for base in term.powers for t in tensors(base)}
-    new = {t.name: None for term in after for base in term.powers for t in tensors(base)}
-    return [name for name in new if name not in old]
-
-
-def needed(published: Mapping[str, Definition], targets: Sequence[str]) -> list[Definition]:
-    """The definitions that the targets depend on, in their order."""
-    wanted: set[str] = set()
-    stack = list(targets)
-    while stack:
-        name = stack.pop()
-        if name in wanted or name not in published:
-            continue
-        wanted.add(name)
-        stack.extend(tensor.name for tensor in tensors(published[name].body))
-    return [definition for name, definition in published.items() if name in wanted]

@@ -7,7 +7,7 @@ One pass over the lines finds what is repeated, up to the names of indices; a se
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -227,3 +227,16 @@ def _stem(e: Expr) -> str:
         case Add():
             return SUM
     return PRODUCT
+
+
+def needed(published: Mapping[str, Definition], targets: Sequence[str]) -> list[Definition]:
+    """The definitions that the targets depend on, in their order."""
+    wanted: set[str] = set()
+    stack = list(targets)
+    while stack:
+        name = stack.pop()
+        if name in wanted or name not in published:
+            continue
+        wanted.add(name)
+        stack.extend(tensor.name for tensor in tensors(published[name].body))
+    return [definition for name, definition in published.items() if name in wanted]

@@ -203,3 +203,24 @@ def test_what_is_missing_is_put_in(
     assert edit is not None
     assert words in edit.words
     assert claim(program, {wrt: edit.text}, shapes, integers=integers, ranges=ranges).ok is True
+
+
+@pytest.mark.parametrize(
+    ("program", "shapes", "text", "after"),
+    [
+        ("f = sum(abs(x))", {"x": "N D"}, "x / norm(x)", "sign(x)"),
+        (
+            "y = concatenate([x, x, x], axis=0)",
+            {"x": "N"},
+            "dx[n] = dy[n]",
+            "sum(reshape(dy, [3, N]), axis=0)",
+        ),
+        ("c = x * sigmoid(x) * b", {"x": "N", "b": "N"}, "dc * b * sigmoid(x) * (1 - sigmoid(x))", None),
+    ],
+)
+def test_the_line_as_derived_is_the_last_resort(
+    program: str, shapes: dict[str, str], text: str, after: str | None
+) -> None:
+    verdict = claim(program, {"x": text}, shapes=shapes)
+    assert verdict.ok is False and verdict.mend is not None
+    assert after is None or after in str(verdict.mend)

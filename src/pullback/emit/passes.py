@@ -32,7 +32,7 @@ from pullback.expression import (
 from pullback.formula import Spelling, Statement, inline, statements
 from pullback.naming import Names
 from pullback.program import Program
-from pullback.publishing import needed
+from pullback.sharing import needed
 
 CHEAP: Final = {"abs", "sign", "relu", "maximum", "minimum", "where", "floordiv", "mod"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pullback.expression import MINUS_ONE, ONE, Expr, Index, Mul, Pow, mul
-from pullback.matrix.forms import Axis, Form, Laid, Leaf, Map, MatMul, Reduce, Scalar, Times
+from pullback.matrix.forms import Axis, Form, Laid, Leaf, Map, MatMul, Outer, Reduce, Scalar, Times
 
 
 def restricted(form: Form, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
@@ -34,12 +34,31 @@ def together(above: list[Form], below: list[Form], axes: tuple[Axis, ...]) -> tu
     return above, below
 
 
+def outer_products(forms: list[Form], axes: tuple[Axis, ...]) -> list[Form]:
+    """A column, which needs a reshape, times a row is an outer product."""
+    if len(axes) != 2 or None in axes:
+        return forms
+    vectors = [form for form in forms if len(form.labels) == 1 and not _keeps_axes(form)]
+    for column in vectors:
+        row = next((form for form in vectors if form.labels == axes[1:]), None)
+        if row is not None and column.labels == axes[:1] and _must_reshape(column, axes):
+            place = min(forms.index(column), forms.index(row))
+            joined = Outer((*column.labels, *row.labels), column, row)
+            others = (column, row)
+            return [joined if k == place else f for k, f in enumerate(forms) if k == place or f not in others]
+    return forms
+
+
+def _keeps_axes(form: Form) -> bool:
+    return isinstance(form, Leaf) and None in form.axes
+
+
 def _must_reshape(form: Form, axes: tuple[Axis, ...]) -> bool:
     """Whether a form has to be reshaped to broadcast against the axes."""
     if not form.labels or isinstance(form, Reduce) or (isinstance(form, Leaf) and None in form.axes):
         return False
     wanted = restricted(form, axes)
-    return None in wanted and isinstance(form, Leaf | MatMul | Map | Times)
+    return None in wanted and isinstance(form, Laid | Leaf | MatMul | Map | Times)
 
 
 def means(above: list[Form], below: list[Form]) -> tuple[list[Form], list[Form]]:
@@ -67,6 +86,13 @@ def _mean(form: Form, value: Expr) -> tuple[Form, Expr] | None:
                 if found is not None:
                     new = (*above[:k], found[0], *above[k + 1 :])
                     return Times(labels, new, below, negative), found[1]
+        case MatMul(labels, left, right, via):
+            first = _mean(left, value)
+            if first is not None:
+                return MatMul(labels, first[0], right, via), first[1]
+            second = _mean(right, value)
+            if second is not None:
+                return MatMul(labels, left, second[0], via), second[1]
     return None
 
 

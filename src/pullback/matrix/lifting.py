@@ -190,6 +190,8 @@ def einsum_form(e: Expr) -> Form | None:
         return None
     if len(forms) > 2 and len({frozenset(form.labels) for form in forms}) < len(forms):
         return None  # factors over the same indices are multiplied first
+    if any(sum(index in form.labels for form in forms) == 1 for index in over):
+        return None  # what one factor alone is summed over goes first
     kept = tuple(label for label in union(forms) if label not in over)
     product = Einsum(kept, tuple(forms))
     return times([*(Scalar((), number) for number in numbers), product], [])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pullback.affine import same
 from pullback.expression import ONE, Expr, Index, Num, Pow, num
 from pullback.matrix.contraction import from_the_left
-from pullback.matrix.factors import means, restricted, together
+from pullback.matrix.factors import means, outer_products, restricted, together
 from pullback.matrix.forms import (
     Axis,
     Cumulative,
@@ -222,6 +222,7 @@ def _times(form: Times, axes: tuple[Axis, ...]) -> ast.expr:
         else:
             rest.append(child)
     rest, below = together(rest, below, axes)
+    rest = outer_products(rest, axes)
     top_nodes = [*numbers_above, *(_child(child, axes) for child in rest)]
     bottom_nodes = [*(_child(child, axes) for child in below), *numbers_below]
     if form.negative:
@@ -255,6 +256,8 @@ def _reduce(form: Reduce, axes: tuple[Axis, ...]) -> ast.expr:
     natural = child.labels
     kept = tuple(label for label in natural if label not in form.over)
     if kept != wanted:
+        if len(wanted) == 2 < len(natural) and isinstance(child, Leaf):
+            return _laid(_reduce(form, kept), kept, axes)  # the small result is transposed
         rest = list(wanted)
         natural = tuple(rest.pop(0) if label not in form.over else label for label in natural)
     value = _print(child, natural)

@@ -40,7 +40,7 @@ class _Neat(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         """Products from the outside in: a chain is looked at as a whole."""
-        if isinstance(node.op, ast.MatMult | ast.Mult):
+        if isinstance(node.op, ast.MatMult | ast.Mult | ast.Add | ast.Sub):
             turned = _turned(node)
             if turned is not None:
                 whole = transposed(neat(turned, self.arrays))
@@ -102,6 +102,9 @@ def _turned(node: ast.expr) -> ast.expr | None:
         case ast.BinOp(left, ast.Mult(), right):
             a, b = _turned(left), _turned(right)
             return None if a is None or b is None else binary(a, "*", b)
+        case ast.BinOp(left, ast.Add() | ast.Sub() as sign, right):
+            a, b = _turned(left), _turned(right)
+            return None if a is None or b is None else ast.BinOp(a, sign, b)
         case ast.Attribute(value, "T"):
             return value
     return None

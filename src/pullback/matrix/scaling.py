@@ -52,6 +52,9 @@ class Scaling:
         return self.written(*self.split(node))
 
     def written(self, scale: Scale, rest: Rest) -> ast.expr:
+        match rest:
+            case ast.BinOp(left, ast.Mult(), ast.Call(ast.Name("ones")) as ones):
+                return binary(self.written(scale, left), "*", ones)  # before it is laid out
         if not scale.is_number and isinstance(rest, ast.BinOp) and isinstance(rest.op, ast.MatMult):
             if self.rank(rest.right) == 1 and (scale.above or abs(scale.number.numerator) != 1):
                 # The product is smaller than its matrix.

@@ -8,8 +8,10 @@ from itertools import combinations
 
 from pullback.affine import difference, expression, polynomial, same
 from pullback.expression import (
+    MIRRORED,
     NEGATED,
     ONE,
+    ZERO,
     Access,
     Add,
     Bracket,
@@ -21,6 +23,7 @@ from pullback.expression import (
     Num,
     Sum,
     add,
+    bracket,
     call,
     children,
     free,
@@ -135,6 +138,25 @@ def positive(e: Expr) -> Expr:
     counts = Counter(canonical(node) for node in walk(e) if isinstance(node, Add))
     turned = _turned(e, {k for k, count in counts.items() if count == 1})
     return e if turned is None else neg(turned)
+
+
+def compared(e: Expr) -> Expr:
+    """[a - b > 0] = [a > b] and [-a > 0] = [a < 0], where nothing else reads the difference"""
+    counts = Counter(canonical(node) for node in walk(e) if isinstance(node, Add))
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Bracket) or node.right is not ZERO or not tensors(node):
+            return None
+        match node.left:
+            case Add((a, b)) if _is_negative(a) != _is_negative(b) and counts[canonical(node.left)] == 1:
+                if _is_negative(a):
+                    return bracket(MIRRORED[node.relation], neg(a), b)
+                return bracket(node.relation, a, neg(b))
+            case Mul() if _is_negative(node.left):
+                return bracket(MIRRORED[node.relation], neg(node.left), ZERO)
+        return None
+
+    return replace(e, change)
 
 
 def _turned(e: Expr, alone: Collection[Key]) -> Expr | None:

@@ -22,9 +22,10 @@ def is_number(made: Definition) -> bool:
 
 
 def _is_delta(e: Expr) -> bool:
+    """[i = j] or f(i) [i = j]"""
     factors = e.factors if isinstance(e, Mul) else (e,)
     deltas = [f for f in factors if isinstance(f, Bracket) and f.relation == "==" and not tensors(f)]
-    return bool(deltas) and not any(free(f) for f in factors if f not in deltas)
+    return bool(deltas) and len({index for f in factors if f not in deltas for index in free(f)}) < 2
 
 
 def _is_separable(e: Expr) -> bool:

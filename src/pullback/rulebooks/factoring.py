@@ -63,6 +63,7 @@ def parts_of(terms: Sequence[Term]) -> list[Part]:
         for base, n in (*outer.items(), *((s, Fraction(1)) for s in sums)):
             base = canonical.setdefault(key(base), base)
             powers[base] = powers.get(base, Fraction(0)) + n
+        powers = {base: n for base, n in powers.items() if n}
         k = "·".join(sorted(f"{key(base)}^{n}" for base, n in powers.items()))
         before = found.get(k)
         value = term.coefficient + (before.coefficient if before is not None else 0)

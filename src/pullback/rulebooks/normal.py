@@ -27,6 +27,7 @@ from pullback.expression import (
     mul,
     power,
     substitute,
+    tensors,
     total,
 )
 from pullback.rulebooks.algebra import tidy
@@ -256,7 +257,8 @@ def components(term: Term) -> tuple[Powers, list[Expr]]:
                     grown = True
         indices = tuple(index for index in term.bound if index in group)
         factors = [power(b, Num(n)) for b, n in inner.items() if free(b) & group]
-        sums.append(total(indices, mul(ONE, *factors)))
+        # A sum of nothing but ones counts them.
+        sums += [total(indices, mul(ONE, *factors))] if factors else [index.extent for index in indices]
         left = [index for index in left if index not in group]
     return outer, sums
 
@@ -274,3 +276,11 @@ def multiplied_out(terms: Sequence[Term]) -> Sequence[Term]:
         return expand(sum_of(terms), lambda _: False)
     except TooManyTerms:
         return terms
+
+
+def new_names(before: Sequence[Term], after: Sequence[Term]) -> list[str]:
+    """The tensors that the second sum of terms reads and the first does not."""
+    old, new = (
+        [t.name for x in terms for base in x.powers for t in tensors(base)] for terms in (before, after)
+    )
+    return [name for name in dict.fromkeys(new) if name not in old]

@@ -25,12 +25,14 @@ from pullback.verify.setting import Lines, Point, Setting
 from pullback.verify.tidy import tidied
 from pullback.verify.tree import Spot, expression, text_of
 from pullback.verify.vocabulary import Known
+from pullback.verify.whole import derived_lines
 
 READINGS: Final = 500  # of edited claims that could not be screened
 LONGEST: Final = 2.0  # seconds of one search; only large claims meet it
 FEWEST: Final = 6  # readings that are made in any case
 INDICES: Final = 5  # in a line with brackets, for which all readings are made
 ENTRIES: Final = 20_000  # of the largest array of a claim for which all readings are made
+WHOLE: Final = 9  # the cost of a line as it was derived
 FACTOR: Final = 3  # the cost of a factor on top of another edit
 TOLERANCE: Final = 1e-7
 DRAWS: Final = (9, 10, 11, 12)  # of a point
@@ -104,7 +106,18 @@ class Search:
             found = self.best(self.lacking())
             if found is None and thread_time() < self.deadline:
                 found = self.best(self.candidates.pairs())
-        return found
+        return found or self.as_derived()
+
+    def as_derived(self) -> Edit | None:
+        """The last line as it was derived, where that is near."""
+        root, known = self.candidates.root, self.candidates.known
+        at = len(self.original) - 1
+        self.proofs = 0
+        for text in derived_lines(self.setting, self.wrt, known, self.statements[-1], indexed=root.indexed):
+            found = Found(WHOLE, at, (*self.original[:-1], text), "as derived")
+            if self.proved(found.text):
+                return self._edit(found)
+        return None
 
     def lacking(self) -> Iterator[Candidate]:
         """What the difference from the truth says is missing."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
+
+Node = TypeVar("Node", bound=ast.AST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,15 @@ def transposed(node: ast.expr) -> ast.expr:
     return ast.Attribute(node, "T", ast.Load())
 
 
-def exchanged(node: ast.expr, i: str, j: str) -> ast.expr:
-    """The expression with two names in each other's place."""
+def exchanged(node: Node, i: str, j: str) -> Node:
+    """The expression or line with two names in each other's place."""
     other = {i: j, j: i}
 
     class Exchange(ast.NodeTransformer):
         def visit_Name(self, found: ast.Name) -> ast.Name:
-            return name(other.get(found.id, found.id))
+            return ast.Name(other.get(found.id, found.id), found.ctx)
 
-    copy: ast.expr = Exchange().visit(ast.parse(text_of(node), mode="eval").body)
+    copy: Node = Exchange().visit(deepcopy(node))
     return copy
 
 

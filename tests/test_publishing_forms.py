@@ -1,0 +1,115 @@
+"""Forms that textbooks and papers print: each gradient of a short program, all of them asked for at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from pullback import derive
+
+Row = tuple[str, dict[str, str], dict[str, str], dict[str, str]]
+ROWS: list[Row] = [
+    # denominators inside a sum meet the factors around it
+    (
+        "r = y - X @ w; L = 0.5 * (nu + 1) * sum(log(1 + r**2 / (nu * s2)))",
+        {"X": "N D", "w": "D", "y": "N", "nu": "", "s2": ""},
+        {"nu": "positive", "s2": "positive"},
+        {"w": "dw = -(nu + 1) * (X.T @ (r / (nu * s2 + r ** 2)))"},
+    ),
+    (
+        "r = y - X @ w; L = sum(r**2 / (s + r**2))",
+        {"X": "N D", "w": "D", "y": "N", "s": ""},
+        {"s": "positive"},
+        {"w": "dw = -2 * s * (X.T @ (r / (s + r ** 2) ** 2))"},
+    ),
+    ("Y = X / (1 + abs(X))", {"X": "N D"}, {}, {"X": "dX = dY / (1 + abs(X)) ** 2"}),
+    # a mean over the axes that one factor alone has
+    (
+        "Y = mean(X, axis=(2, 3)) @ W",
+        {"X": "N C H V", "W": "C K"},
+        {},
+        {
+            "X": "dX = reshape(dY @ W.T, [N, C, 1, 1]) / (H * V) * ones([N, C, H, V])",
+            "W": "dW = mean(X, axis=(2, 3)).T @ dY",
+        },
+    ),
+    # a uniform gradient is a number
+    (
+        "P = softmax(Z, axis=1); H = -sum(P * log(P), axis=1); L = mean(H)",
+        {"Z": "N A"},
+        {},
+        {"Z": "dZ = -P * (log(P) + reshape(H, [N, 1])) / N"},
+    ),
+    # a diagonal collapses in the softmax's Jacobian
+    (
+        "S = X @ Y.T / tau; P = softmax(S, axis=1); L = -trace(log(P)) / N",
+        {"X": "N D", "Y": "N D", "tau": ""},
+        {"tau": "positive"},
+        {"X": "dX = (P - eye(N)) @ Y / (N * tau)", "Y": "dY = (P - eye(N)).T @ X / (N * tau)"},
+    ),
+    # a sum of ones counts them
+    (
+        "A = log_softmax(a, axis=0) - S; L = -sum(logsumexp(A, axis=1))",
+        {"S": "N K", "a": "K"},
+        {},
+        {"a": "da = N * softmax(a, axis=0) - sum(softmax(A, axis=1), axis=0)"},
+    ),
+    # differences are compared, not their sign
+    ("L = sum(relu(a - b))", {"a": "N", "b": "N"}, {}, {"a": "da = a > b", "b": "db = -(a > b)"}),
+    (
+        "Y = relu(X) - a * relu(-X)",
+        {"X": "N D", "a": "D"},
+        {},
+        {"X": "dX = dY * ((X > 0) + a * (X < 0))", "a": "da = -sum(dY * relu(-X), axis=0)"},
+    ),
+    (
+        "m = 1 - y * (X @ w); L = 0.5 * (w @ w) + C * sum(relu(m)**2)",
+        {"X": "N D", "w": "D", "y": "N", "C": ""},
+        {},
+        {"w": "dw = w - 2 * C * X.T @ (relu(m) * y)"},
+    ),
+    # an outer product instead of a column times a row
+    (
+        "K = exp(-M / e); u = a / (K @ v); L = sum(u)",
+        {"M": "N M2", "v": "M2", "a": "N", "e": ""},
+        {"e": "positive", "v": "positive", "a": "positive"},
+        {"M": "dM = outer(u / (K @ v), v) * K / e"},
+    ),
+    # one transpose around a sum
+    (
+        "L = trace(X @ X @ X @ A)",
+        {"X": "N N", "A": "N N"},
+        {},
+        {"X": "dX = (X @ (X @ A + A @ X) + A @ (X @ X)).T"},
+    ),
+    # a product that is known is found on both sides of a third
+    (
+        "K = P @ H.T @ inv(H @ P @ H.T + R); Y = (eye(N) - K @ H) @ P",
+        {"P": "N N", "H": "M N", "R": "M M"},
+        {"P": "spd", "R": "spd"},
+        {"R": "dR = K.T @ dY @ K"},
+    ),
+    # batch norm in steps, with every gradient
+    (
+        "mu = mean(X, axis=0); xc = X - mu; var = mean(xc**2, axis=0); std = sqrt(var + eps); "
+        "xn = xc / std; Y = g * xn + b",
+        {"X": "N D", "g": "D", "b": "D", "eps": ""},
+        {"eps": "positive"},
+        {
+            "X": "dX = g / std * (dY - xn * mean(dY * xn, axis=0) - mean(dY, axis=0))",
+            "g": "dg = sum(dY * xn, axis=0)",
+            "b": "db = sum(dY, axis=0)",
+            "eps": "deps = -0.5 * sum(g / std * sum(dY * xn, axis=0) / std)",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "shapes", "assume", "expected"), ROWS, ids=[str(k) for k in range(len(ROWS))]
+)
+def test_the_published_form(
+    program: str, shapes: dict[str, str], assume: dict[str, str], expected: dict[str, str]
+) -> None:
+    found = derive(program, shapes, assume=assume or None, wrt=list(expected))
+    assert {name: str(formula) for name, formula in found.gradients.items()} == expected
+    assert all(step.status == "exact" for step in found.steps)
