@@ -11,7 +11,7 @@ import numpy as np
 from pullback.errors import PullbackError
 from pullback.tracing import torch_strides
 from pullback.tracing.arrays import Numbers, numbers
-from pullback.tracing.aten_graph import interpreted, numpy_of, operations
+from pullback.tracing.aten_graph import interpreted, numpy_of, operations, seeded
 from pullback.tracing.numbers import Untraceable, World, floats_of, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
@@ -88,9 +88,8 @@ class TorchFunction(Pass):
         return [k for k, o in enumerate(_tuple(out)) if _is_differentiable(context, o)]
 
     def outputs(self, args: Sequence[Any]) -> tuple[Any, ...]:
-        import torch
 
-        torch.manual_seed(0)
+        seeded()
         try:
             context, out = self._call([self._tensor(a) for a in args])
         except CODE_ERRORS as error:
@@ -100,7 +99,7 @@ class TorchFunction(Pass):
     def run(self, args: Sequence[Any], upstream: Upstream, light: bool = False) -> FloatRun:
         import torch
 
-        torch.manual_seed(0)
+        seeded()
         tensors = [self._tensor(a) for a in args]
         faults: list[Fault] = []
         try:
@@ -241,7 +240,7 @@ class TorchFunction(Pass):
 
         samples = [torch.from_numpy(np.array(args[p])) for p in places]
         samples += [torch.ones(s, dtype=torch.float64) for s in shapes]
-        graph = operations(joint, samples, self.frozen)
+        graph = operations(joint, samples)
         self._faithful(graph, args, samples, places)
         return graph, places, layout[-1], shapes
 
@@ -249,17 +248,16 @@ class TorchFunction(Pass):
         self, graph: Any, args: Sequence[Any], samples: Sequence[Any], places: Sequence[int]
     ) -> None:
         """Values that the trace froze, such as those of a NumPy call inside, show at another point."""
-        import torch
 
         moved = [x * STRETCH if x.is_floating_point() else x.clone() for x in samples]
         whole = [
             moved[places.index(p)].clone() if p in places else self._tensor(a) for p, a in enumerate(args)
         ]
         try:
-            torch.manual_seed(0)
+            seeded()
             context, out = self._call(whole)
             found = self._back(context, _upstream(context, out, moved[len(places) :]))
-            torch.manual_seed(0)
+            seeded()
             traced = graph(*moved)
         except CODE_ERRORS as error:
             raise Untraceable(

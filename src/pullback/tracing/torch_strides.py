@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from pullback.tracing.aten_graph import seeded
 from pullback.tracing.passes import CodeProblem, Fault
 
 # Another order of summation moves the last digits, of bfloat16 inside the code the second one; entries that
@@ -42,7 +43,6 @@ def told_apart(
 
     `given` are the arguments and the upstream gradients, `run` the outputs and the gradients as they were found.
     """
-    import torch
 
     arguments, upstream = given
     outs, grads = run
@@ -55,7 +55,7 @@ def told_apart(
     else:
         what = "for an upstream gradient that is not contiguous"
         wrong += [(k, what) for k, (a, b) in enumerate(zip(found, grads, strict=True)) if _differ(a, b)]
-    torch.manual_seed(0)
+    seeded()
     try:
         again, found = whole([relaid(a) for a in arguments])
     except CodeProblem as problem:
