@@ -60,6 +60,12 @@ class Dual(Domain[DualValue[V]], Generic[V]):
         tangent = None if v.tangent is None else self.base.total(v.tangent, count)
         return DualValue(self.base.total(v.value, count), tangent)
 
+    def slices(self, a: DualValue[V], count: int) -> list[DualValue[V]]:
+        values = self.base.slices(a.value, count)
+        if a.tangent is None:
+            return [DualValue(v) for v in values]
+        return [DualValue(v, t) for v, t in zip(values, self.base.slices(a.tangent, count), strict=True)]
+
     def stack(self, entries: Sequence[DualValue[V]], shape: tuple[int, ...]) -> DualValue[V]:
         value = self.base.stack([x.value for x in entries], shape)
         if all(x.tangent is None for x in entries):

@@ -71,6 +71,12 @@ class ObjectDomain(Domain[Array]):
     def stack(self, entries: Sequence[Array], shape: tuple[int, ...]) -> Array:
         return stacked(entries, shape)
 
+    def slices(self, a: Array, count: int) -> list[Array]:
+        if a.ndim == count:
+            return [boxed(x) for x in a.flat]
+        flat = a.reshape((*a.shape[: a.ndim - count], -1))
+        return [flat[..., k] for k in range(flat.shape[-1])]
+
     def select(self, mask: BoolArray, a: Array, b: Array) -> Array:
         return boxed(np.where(mask, a, b))
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.tracing import products
+from pullback.tracing.entrywise import at_once, raised, summed
 from pullback.tracing.numbers import Number, Untraceable, best_of, better, current, is_infinite, lift
 from pullback.tracing.ordering import argmax, argmin, argsort
 
@@ -28,6 +29,9 @@ class Numbers(np.ndarray):
             return extreme(plain[0], EXTREMES[ufunc.__name__], *plain[1:2], **options)
         if ufunc is np.matmul and not options:
             return wrapped(products.matmul(*(np.asarray(x) for x in plain)))
+        found = _as_one(ufunc, method, plain, options)
+        if found is not None:
+            return wrapped(found)
         own = FUNCTIONS.get(ufunc.__name__)
         result = getattr(own or ufunc, method)(*plain, **options)
         return out[0] if out is not None and method != "at" else wrapped(result)
@@ -94,6 +98,18 @@ class Numbers(np.ndarray):
     @property  # type: ignore[misc]
     def real(self) -> Any:
         return self
+
+
+def _as_one(ufunc: Any, method: str, plain: list[Any], options: dict[str, Any]) -> Any:
+    """A ufunc as one operation of the domain; None where it is done entry by entry."""
+    if method == "__call__" and not options:
+        return at_once(ufunc.__name__, plain)
+    if method != "reduce" or ufunc is not np.add or len(plain) != 1:
+        return None
+    rest = {key: x for key, x in options.items() if key not in ("axis", "keepdims")}
+    if rest not in ({}, {"where": True}):
+        return None
+    return summed(plain[0], _axes(options.get("axis", 0), plain[0].ndim), bool(options.get("keepdims")))
 
 
 def _plain(x: Any) -> Any:
@@ -230,7 +246,21 @@ def _elementwise(name: str, f: Callable[[Any], Any]) -> Any:
     def one(x: Any) -> Any:
         return _at_infinity(name, x) if is_infinite(x) else f(lift(x))
 
-    return np.frompyfunc(one, 1, 1)
+    return _Unary(name, np.frompyfunc(one, 1, 1))
+
+
+class _Unary:
+    """A function of single numbers: at once where its domain has it, else entry by entry."""
+
+    def __init__(self, name: str, one: Any) -> None:
+        self.name = name
+        self.one = one
+        self.at = one.at
+        self.outer = one.outer
+
+    def __call__(self, x: Any, **options: Any) -> Any:
+        found = at_once(self.name, [_plain(x)]) if isinstance(x, np.ndarray) and not options else None
+        return self.one(x, **options) if found is None else found
 
 
 def _log_of_sum(a: Any, b: Any) -> Any:
@@ -258,6 +288,18 @@ def _heaviside(a: Any, b: Any) -> Any:
 
 def _power(a: Any, b: Any) -> Any:
     return lift(a) ** b if isinstance(a, Number) or isinstance(b, Number) else a**b
+
+
+class _Power:
+    """a ** b: at once where b is one plain number."""
+
+    def __init__(self) -> None:
+        self.one = np.frompyfunc(_power, 2, 1)
+        self.outer = self.one.outer
+
+    def __call__(self, a: Any, b: Any, **options: Any) -> Any:
+        found = raised(_plain(a), b) if isinstance(a, np.ndarray) and not options else None
+        return self.one(a, b, **options) if found is None else found
 
 
 FUNCTIONS: Final[dict[str, Any]] = {
@@ -289,7 +331,7 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "minimum": np.frompyfunc(better("<"), 2, 1),
     "fmax": np.frompyfunc(better(">"), 2, 1),
     "fmin": np.frompyfunc(better("<"), 2, 1),
-    "power": np.frompyfunc(_power, 2, 1),
+    "power": _Power(),
     "float_power": np.frompyfunc(_power, 2, 1),
     "logaddexp": np.frompyfunc(_log_of_sum, 2, 1),
     "heaviside": np.frompyfunc(_heaviside, 2, 1),

@@ -107,9 +107,10 @@ def lift(x: Any) -> Number:
 
 
 def is_infinite(x: Any) -> bool:
-    return isinstance(x, float | np.floating) and math.isinf(float(x))
+    return isinstance(x, _FLOATS) and math.isinf(x)
 
 
+_FLOATS: Final = (float, np.floating)
 _ACCEPTED: Final = (bool, int, float, Fraction, np.bool_, np.integer, np.floating)
 
 
@@ -117,6 +118,12 @@ def _moves(x: Number) -> bool:
     """Whether a value depends on the inputs here; one that was clamped to a constant does not."""
     tangent = getattr(x.value, "tangent", None)
     return tangent is not None and bool(np.any(tangent != 0))
+
+
+def exact_exponent(x: Any) -> Fraction:
+    """The fraction that an exponent stands for: 0.333… is a third."""
+    exponent = Fraction(str(float(x))) if isinstance(x, float | np.floating) else Fraction(int(x))
+    return exponent if exponent.denominator <= 1000 else exponent.limit_denominator(1000)
 
 
 class Number:
@@ -191,13 +198,11 @@ class Number:
             return self._made(self.world.domain.raised(self.value, x.value))
         if not isinstance(x, _ACCEPTED):
             return NotImplemented
-        exponent = Fraction(str(float(x))) if isinstance(x, float | np.floating) else Fraction(int(x))
+        exponent = exact_exponent(x)
         if exponent == 0:
             return self.world.number(1)
         if exponent == 1:
             return self
-        if exponent.denominator > 1000:
-            exponent = exponent.limit_denominator(1000)
         return self._made(self.world.domain.power(self.value, exponent))
 
     def __rpow__(self, x: Any) -> Any:

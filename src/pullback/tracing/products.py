@@ -27,11 +27,11 @@ def contracted(subscripts: str, a: Any, b: Any, otherwise: Callable[[], Any]) ->
     sizes = dict(zip(one, a.shape, strict=True)) | dict(zip(two, b.shape, strict=True))
     count = math.prod(sizes.values())
     deep = math.prod(sizes[c] for c in summed)
-    world = _world((a, b))
+    world = world_of((a, b))
     if world is None or deep < 2 or not FEW <= count <= MOST or not _sizes_agree((one, a), (two, b), sizes):
         return otherwise()
     lifted = [[world.number(x) for x in array.flat] for array in (a, b)]
-    if any(_keeps_logarithm(x.value) for entries in lifted for x in entries):
+    if any(keeps_logarithm(x.value) for entries in lifted for x in entries):
         return otherwise()
     order = out + summed
     left, right = (
@@ -44,12 +44,12 @@ def contracted(subscripts: str, a: Any, b: Any, otherwise: Callable[[], Any]) ->
     return found.reshape([sizes[c] for c in out])[()]
 
 
-def _world(arrays: Sequence[Any]) -> World | None:
+def world_of(arrays: Sequence[Any]) -> World | None:
     """The world of the entries; None where there is none, or an entry is infinite."""
     world = None
     for array in arrays:
         for x in array.flat:
-            if isinstance(x, Number):
+            if type(x) is Number:
                 world = x.world
             elif is_infinite(x):
                 return None
@@ -62,10 +62,10 @@ def _sizes_agree(*operands: Any) -> bool:
     return all(sizes[c] == n for letters, array in pairs for c, n in zip(letters, array.shape, strict=True))
 
 
-def _keeps_logarithm(value: Any) -> bool:
+def keeps_logarithm(value: Any) -> bool:
     """A sum of logarithms is one itself, which only sums of single numbers can tell."""
     if isinstance(value, DualValue):
-        return _keeps_logarithm(value.value)
+        return keeps_logarithm(value.value)
     return isinstance(value, Residues) and value.exp_of is not None
 
 

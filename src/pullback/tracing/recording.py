@@ -9,9 +9,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pullback.tracing.numbers import Untraceable
+
+RENAMES: Final = ("aten.alias.default", "aten.detach.default")
 
 
 @dataclass(eq=False, slots=True)
@@ -108,12 +110,22 @@ class _Recorder:
         self.decompositions = decompositions
         self.nodes: list[Node] = []
         self.known: dict[int, Node] = {}
+        self.alike: dict[int, list[int]] = {}  # tensors that show the same entries as another
         self.kept: list[Any] = []  # a tensor that is gone would leave its identity to another
 
     def keep(self, tensor: Any, node: Node) -> None:
         self.nodes.append(node)
-        self.known[id(tensor)] = node
         self.kept.append(tensor)
+        for name in self.alike.setdefault(id(tensor), [id(tensor)]):
+            self.known[name] = node
+
+    def share(self, tensor: Any, other: Any) -> None:
+        """Another name for a tensor: what changes the one in place changes the other."""
+        node = self.node(other)
+        self.kept.append(tensor)
+        self.known[id(tensor)] = node
+        self.alike[id(tensor)] = self.alike[id(other)]
+        self.alike[id(other)].append(id(tensor))
 
     def node(self, x: Any) -> Any:
         """The node of a tensor, a constant where no operation made it; anything else as it is."""
@@ -135,6 +147,10 @@ class _Recorder:
                 simpler = func.decompose(*args, **kwargs)
         if simpler is not NotImplemented:
             return simpler
+        if str(func) in RENAMES:
+            found = func(*args)
+            self.share(found, args[0])
+            return found
         node = Node("call", func, self.node(args), {key: self.node(x) for key, x in kwargs.items()})
         found = func(*args, **kwargs)
         self._record(node, found)

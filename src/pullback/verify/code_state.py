@@ -12,7 +12,7 @@ import numpy as np
 from pullback.evaluator import Unrepresentable
 from pullback.evaluator.domain import Domain
 from pullback.tracing.passes import CodeProblem, Pass
-from pullback.verify.code_compare import Entrywise, along_directions, entrywise
+from pullback.verify.code_compare import ROUNDING, Entrywise, along_directions, entrywise, together
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, Template
 from pullback.verify.witness import Witness
@@ -91,6 +91,14 @@ def at_point(check: Check, args: Args, upstream: Any, domain: Domain[Any] | None
         return entrywise(check.code, args, upstream, domain)
     except (CodeProblem, *DOMAIN_ERRORS):
         return None
+
+
+def agreed_at(check: Check, args: Args, upstream: Any) -> bool:
+    """Whether all gradients agree at a point, looked at along one direction."""
+    try:
+        return together(check.code, args, upstream, ROUNDING) is not None
+    except (CodeProblem, *DOMAIN_ERRORS):
+        return False
 
 
 def towards(check: Check, args: Args, seed: int) -> Entrywise | None:
