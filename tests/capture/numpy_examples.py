@@ -327,7 +327,24 @@ def advantage(r, v, gamma=0.99):
     return adv**2
 
 
+def skip_gram(W_in, W_out, centre, context, negatives):
+    v, u, un = W_in[centre], W_out[context], W_out[negatives]
+    loss = -np.log(sigmoid(u @ v))
+    loss -= np.sum(np.log(sigmoid(-un @ v)))
+    return loss
+
+
+def split_heads(x, W, heads=2):
+    parts = np.split(x @ np.pad(W, ((1,), (0,))), heads, axis=-1)
+    return np.hstack([softmax(a @ b.T) @ b for a, b in zip(parts, parts[::-1], strict=True)])
+
+
 CASES = [
+    (
+        skip_gram,
+        {"W_in": "V D", "W_out": "V D", "centre": " in V", "context": " in V", "negatives": "K in V"},
+    ),
+    (split_heads, {"x": "T D+2", "W": "D H"}),
     (transposed_convolution, {"x": "3", "w": "2"}),
     (grouped_queries, {"q": "4 T D", "k": "2 T D", "v": "2 T D"}),
     (mixture_of_experts, {"x": "N D", "gate": "D E", "experts": "E D H"}),

@@ -183,3 +183,22 @@ def test_the_users_function_is_left_as_it_is():
     before = np.zeros
     pullback.derive(annotated)
     assert annotated.__globals__["np"].zeros is before
+
+
+def test_a_mean_inside_a_variance_is_the_mean_that_has_a_name():
+    def layer_norm(x, g):
+        mu = x.mean(axis=-1, keepdims=True)
+        return g * (x - mu) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
+
+    derivation = pullback.derive(layer_norm, {"x": "N D", "g": "D"})
+    assert derivation.captured.program.count("mean(x") == 1
+    assert "mean((x - mu) ** 2" in derivation.captured.program
+
+
+def test_an_axis_that_is_split_into_equal_parts_is_a_multiple():
+    def glu(x):
+        a, b = np.split(x, 2, axis=1)
+        return a * np.tanh(b)
+
+    captured = pullback.derive(glu, {"x": "N D"}).captured
+    assert captured.notes == ("D = 2*D2",)

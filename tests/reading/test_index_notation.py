@@ -49,6 +49,11 @@ def test_integer_tensors_stand_in_slots(lines: Any) -> None:
     assert [tensor.is_integer for tensor in program.inputs] == [False, True]
 
 
+def test_one_integer_stands_in_a_slot(lines: Any) -> None:
+    program = read_program("t: [] in V\nW: [V, D]\ny[d] = W[t,d]")
+    assert lines(program.definitions) == ["y[d] = W[t,d]"]
+
+
 def test_lines_of_both_notations_mix(lines: Any) -> None:
     program = read_program("Y = X @ W\nl[n] = Y[n,m]**2\nL = sum(l)", shapes={"X": "N D", "W": "D M"})
     assert lines(program.definitions) == [

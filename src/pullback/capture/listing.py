@@ -59,7 +59,9 @@ class Listing:
         self.writer.sizes = dict(sizes)
         self.taken = {*taken, *sizes}
         self.found: dict[Array, Value] = {}
-        self.written: dict[tuple[Any, ...], Value] = {}  # known arrays by their entries
+        self.written: dict[
+            tuple[Any, ...], Value
+        ] = {}  # known arrays by their entries, costly ones by what they read
 
     def captured(self, inputs: Sequence[Array], output: Array, name: str = "") -> Captured:
         """The program of `output`; `inputs` in the order in which they are to be declared."""
@@ -205,15 +207,13 @@ class Listing:
 
     def _phrase(self, x: Array) -> Value:
         operands = [self.value(a) for a in x.args]
+        if x.op in REDUCTIONS or x.op in ALONG or x.op == "@":
+            return self._once(x, operands)
         if x.op in TEMPLATES:
             kind = "bool" if x.kind == "truth" else "float"
             if len(operands) > 1:
                 return self.writer.elementwise(TEMPLATES[x.op], *operands, kind=kind)  # type: ignore[arg-type]
             return self.writer.define(TEMPLATES[x.op], *operands, shape=x.shape, kind=kind)  # type: ignore[arg-type]
-        if x.op in REDUCTIONS:
-            return phrases.reduce(self.writer, x.op, operands[0], x.options["axes"], x.options["keepdims"])
-        if x.op in ALONG:
-            return phrases.along(self.writer, x.op, operands[0], x.options["axis"])
         if x.op in WHOLE:
             return self._whole(x, operands)
         if x.op in CONVOLUTIONS:
@@ -223,6 +223,21 @@ class Listing:
             raise Untraceable(f"{x.op} has no meaning in the language")
         made: Value = row(self, x, operands)
         return made
+
+    def _once(self, x: Array, operands: Sequence[Value]) -> Value:
+        """What costs a pass over its operands is one line, even where code computes it again (`x.var()`: `x.mean()`)."""
+        key = (x.op, *map(id, operands), *sorted(x.options.items()))
+        if key not in self.written:
+            if x.op in REDUCTIONS:
+                made = phrases.reduce(
+                    self.writer, x.op, operands[0], x.options["axes"], x.options["keepdims"]
+                )
+            elif x.op in ALONG:
+                made = phrases.along(self.writer, x.op, operands[0], x.options["axis"])
+            else:
+                made = phrases.matmul(self.writer, operands[0], operands[1])
+            self.written[key] = made
+        return self.written[key]
 
     def _whole(self, x: Array, operands: Sequence[Value]) -> Value:
         places = ", ".join(f"{{{k}}}" for k in range(len(operands)))
@@ -277,7 +292,6 @@ class Listing:
 
 _CONVOLUTION_OPTIONS: Final = ("size", "stride", "padding", "dilation", "groups")
 _ROWS: Final[Mapping[str, Any]] = {
-    "@": lambda self, x, o: phrases.matmul(self.writer, *o),
     "einsum": lambda self, x, o: phrases.einsum(self.writer, x.options["spec"], o),
     "reshape": lambda self, x, o: phrases.reshape(self.writer, o[0], x.shape),
     "transpose": lambda self, x, o: phrases.transpose(self.writer, o[0], x.options["order"]),

@@ -13,12 +13,12 @@ from pullback.capture.arrays import Array, exact, rearranged
 from pullback.capture.numpy_creation import filled_like, kind_of, shape_of
 from pullback.capture.numpy_elementwise import apply_ufunc, clipped
 from pullback.capture.operations import along, axes_of, cast, elementwise, expanded, matmul, reduce, variance
-from pullback.capture.session import Pinned
+from pullback.capture.session import SESSION, Pinned
 from pullback.capture.subscripts import Span
 from pullback.capture.tracers import ROWS, Dim, Traced, lifted, size_of, wrapped
-from pullback.expression import ONE, ZERO, Num, call, mul, num
+from pullback.expression import ONE, ZERO, Num, Size, call, mul, num
 from pullback.reading.value import At
-from pullback.sizes import normal_size
+from pullback.sizes import normal_size, size_text
 from pullback.tracing.numbers import Untraceable
 
 Row = Callable[..., Any]
@@ -126,6 +126,15 @@ def _column_stack(xs: Any, **_: Any) -> Traced:
 
 
 def _split(x: Any, parts: Any, axis: int = 0) -> list[Traced]:
+    """numpy.split, whose parts are equal: a size that it divides is a multiple."""
+    size, n = lifted(x).shape[axes_of(lifted(x), axis)[0]], parts
+    if isinstance(n, int) and isinstance(size, Size):
+        SESSION.get().quotients[size, num(n)] = None
+        raise Untraceable(f"{size_text(size)} is split into {n} equal parts")
+    return _array_split(x, parts, axis)
+
+
+def _array_split(x: Any, parts: Any, axis: int = 0) -> list[Traced]:
     array = lifted(x)
     k = axes_of(array, axis)[0]
     size = array.shape[k]
@@ -181,7 +190,7 @@ def _pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 
     pairs = [p if isinstance(p, tuple | list) else None for p in given]
     if any(p is None for p in pairs):
         pairs = [given if len(given) == 2 else (given[0], given[0])]
-    widths = [(size_of(a), size_of(b)) for a, b in (p for p in pairs if p is not None)]
+    widths = [(size_of(p[0]), size_of(p[-1])) for p in pairs if p is not None]
     widths = widths * array.rank if len(widths) == 1 else widths
     return wrapped(moving.pad(array, widths, exact(constant_values)))
 
@@ -329,7 +338,7 @@ FUNCTIONS: Final[dict[str, Row]] = {
     "permute_dims": _transpose, "moveaxis": _moveaxis, "concatenate": _concatenate, "stack": _stack,
     "swapaxes": lambda x, a, b: wrapped(moving.swapped(lifted(x), a, b)), "vstack": _vstack, "hstack": _hstack,
     "rollaxis": lambda x, a, start=0: _moveaxis(x, a, start - (start > a)), "column_stack": _column_stack,
-    "row_stack": _vstack, "dstack": lambda xs: _stack(xs, 2), "split": _split, "array_split": _split,
+    "row_stack": _vstack, "dstack": lambda xs: _stack(xs, 2), "split": _split, "array_split": _array_split,
     "hsplit": lambda x, n: _split(x, n, 1), "vsplit": _split, "repeat": _repeat, "tile": _tile, "roll": _roll,
     "flip": _flip(None), "fliplr": _flip(1), "flipud": _flip(0), "pad": _pad, "take": _take,
     "take_along_axis": _take_along_axis, "tril": _triangle("<="), "triu": _triangle(">="),

@@ -192,7 +192,7 @@ def _divided(
             if not other.replace("_", "").isalnum() or other in arguments.sizes():
                 continue
             notes.append(f"{a.name} = {size_text(b)}*{other}")
-            count = sizes[a.name] // max(evaluate_size(b, sizes), 1)
+            count = max(sizes[a.name] // max(evaluate_size(b, sizes), 1), 1)
             return arguments.with_sizes({a.name: mul(b, Size(other))}), {other: count}
     return None
 

@@ -19,7 +19,7 @@ from pullback.evaluator.interpret import Interpreter
 from pullback.evaluator.primefield import PrimeField
 from pullback.expression import Definition, Tensor, tensors
 
-POINTS = (1024, 128)  # at once; fewer where these are too large
+POINTS = (128, 1024)  # at once; many only where few leave less than half of what is wanted
 
 
 def selected(
@@ -30,13 +30,17 @@ def selected(
     wanted: int,
 ) -> Interpreter[Any] | None:
     """An interpreter at up to `wanted` independent points where every definition has a value, or None."""
+    best: Interpreter[Any] | None = None
     for points in POINTS:
         try:
             with np.errstate(all="ignore"):
-                return _selected(definitions, inputs, sizes, PrimeField(points, key=key), wanted)
+                found = _selected(definitions, inputs, sizes, PrimeField(points, key=key), wanted)
         except LimitProblem:
-            continue
-    return None
+            break
+        best = found or best
+        if found is not None and 2 * found.domain.batch >= wanted:
+            break
+    return best
 
 
 def _selected(
@@ -66,7 +70,9 @@ def _selected(
         values = _taken(domain, inputs, values, chosen) | {
             t.name: unread[t.name] for t in inputs if t.name in unread and not t.is_integer
         }
-        interpreter = Interpreter(domain, sizes, values, definitions)
+        done = [d.tensor for d in definitions if d.tensor.name in interpreter.tensors]
+        evaluated = _taken(domain, done, interpreter.tensors, chosen)
+        interpreter = Interpreter(domain, sizes, evaluated | values, definitions)
     # One point for each ancestor: those that share one are not independent.
     first = np.sort(np.unique(ancestors, return_index=True)[1])[:wanted]
     few = PrimeField(first.size, key=domain.key)
@@ -82,10 +88,14 @@ def with_value(domain: Domain[Any], value: Any, rank: int) -> BoolArray:
 
 
 def _taken(
-    domain: PrimeField, inputs: Sequence[Tensor], values: Mapping[str, Any], chosen: IntArray
+    domain: PrimeField, tensors: Sequence[Tensor], values: Mapping[str, Any], chosen: IntArray
 ) -> dict[str, Any]:
-    """The values at the chosen points; integers are the same at all."""
-    return {
-        t.name: values[t.name] if t.is_integer else domain.restructure(values[t.name], lambda x: x[chosen])
-        for t in inputs
-    }
+    """The values at the chosen points; integers, and what does not depend on the draw, are the same at all."""
+
+    def at(tensor: Tensor) -> Any:
+        def rows(x: Any) -> Any:
+            return x[chosen] if x.ndim > tensor.rank and x.shape[0] == domain.batch else x
+
+        return values[tensor.name] if tensor.is_integer else domain.restructure(values[tensor.name], rows)
+
+    return {tensor.name: at(tensor) for tensor in tensors}

@@ -199,8 +199,13 @@ class IndexLine:
                 if isinstance(part, ast.Name) and part.id not in self.context.ranges:
                     if self.is_index(part.id):
                         self._meet(part.id, size, part)
-                    elif part.id not in self.context.sizes:
+                    elif part.id not in self.context.sizes and not self._is_position(part.id):
                         self._demand_index(part)
+
+    def _is_position(self, name: str) -> bool:
+        """Whether a name is one integer, which may stand in a slot as it is."""
+        tensor = self.context.tensors.get(name)
+        return tensor is not None and tensor.is_integer and not tensor.rank
 
     def _tensor(self, node: ast.Subscript) -> Tensor:
         if not isinstance(node.value, ast.Name):

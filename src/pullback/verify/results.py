@@ -50,6 +50,9 @@ LARGEST_CENTRAL = 256  # entries that are moved one by one; more are moved along
 SMALLEST_SCALE = 1e-5  # below this the rounding of the differences themselves is all that is left
 
 
+Nearby = dict[tuple[tuple[Definition, ...], tuple[Tensor, ...]], Checker]
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """The status of one result, with the error bound of the exact check and the central differences."""
@@ -74,7 +77,10 @@ def check_sections(derived: Derived) -> tuple[Derived, list[Outcome]]:
         for d in (*derived.program.definitions, *derived.raw)
         if isinstance(d.body, Element) or _is_exponential(d.body)
     }
-    sections = [_checked_section(derived, section, operators, outcomes) for section in derived.sections]
+    nearby: Nearby = {}
+    sections = [
+        _checked_section(derived, section, operators, outcomes, nearby) for section in derived.sections
+    ]
     return replace(derived, sections=tuple(sections)), outcomes
 
 
@@ -87,12 +93,16 @@ def _is_exponential(e: Expr) -> bool:
 
 
 def _checked_section(
-    derived: Derived, section: Section, operators: Mapping[Tensor, Definition], outcomes: list[Outcome]
+    derived: Derived,
+    section: Section,
+    operators: Mapping[Tensor, Definition],
+    outcomes: list[Outcome],
+    nearby: Nearby,
 ) -> Section:
     checker = _checker(section, operators)
     steps = []
     for step in section.steps:
-        steps.append(step.checked(_step_status(derived, step, checker, outcomes)))
+        steps.append(step.checked(_step_status(derived, step, checker, outcomes, nearby)))
     return replace(section, steps=tuple(steps))
 
 
@@ -115,13 +125,15 @@ def _checker(section: Section, operators: Mapping[Tensor, Definition]) -> Checke
     return Checker([*before, own, *after], list(dict.fromkeys(given)))
 
 
-def _step_status(derived: Derived, step: Step, checker: Checker, outcomes: list[Outcome]) -> Status:
+def _step_status(
+    derived: Derived, step: Step, checker: Checker, outcomes: list[Outcome], nearby: Nearby
+) -> Status:
     before, after = step.before, step.after
     if isinstance(before, Equation) and isinstance(after, Equation):
         if step.rule in ("definition", "sum over paths"):
             return "exact"  # these lines state what is meant; there is nothing that they follow from
         if step.rule in PUBLISHING:
-            outcome = _within_limits(lambda: _published_outcome(derived, before, after))
+            outcome = _within_limits(lambda: _published_outcome(derived, before, after, nearby))
         else:
             outcome = _within_limits(lambda: checker.equal(before.right, after.right, _over(before, after)))
     elif isinstance(before, Equation) and isinstance(after, MatrixLine):
@@ -148,22 +160,25 @@ def _within_limits(check: Callable[[], Outcome]) -> Outcome:
         return Outcome("undecided", 1.0, 0, (), reason=problem.message)
 
 
-def _published_outcome(derived: Derived, before: Equation, after: Equation) -> Outcome:
+def _published_outcome(derived: Derived, before: Equation, after: Equation, nearby: Nearby) -> Outcome:
     """A step of publishing: gradients were written out and forward values read, so their definitions count.
 
     The definitions nearby usually suffice, and then the equality holds whatever the rest of the program is.
+    Steps with the same ones nearby share the checker, with everything that it has evaluated.
     """
     every = {d.tensor: d for d in (*derived.program.definitions, *derived.raw)}
     near = _nearby(derived, before, after)
     read = [t for e in (before.right, after.right, *(d.body for d in near)) for t in tensors(e)]
     known = {definition.tensor for definition in near}
-    outcome = Checker(near, list(dict.fromkeys(t for t in read if t not in known))).equal(
-        before.right, after.right, _over(before, after)
-    )
-    if outcome.status == "equal":
-        return outcome
-    given = [*derived.program.inputs, *([derived.upstream] if derived.upstream is not None else [])]
-    return Checker(list(every.values()), given).equal(before.right, after.right, _over(before, after))
+    given = tuple(dict.fromkeys(t for t in read if t not in known))
+    whole = (*derived.program.inputs, *([derived.upstream] if derived.upstream is not None else []))
+    for key in ((tuple(near), given), (tuple(every.values()), whole)):
+        if key not in nearby:
+            nearby[key] = Checker(*key)
+        outcome = nearby[key].equal(before.right, after.right, _over(before, after))
+        if outcome.status == "equal":
+            break
+    return outcome
 
 
 def _nearby(derived: Derived, before: Equation, after: Equation) -> list[Definition]:
