@@ -225,7 +225,7 @@ class Listing:
         return made
 
     def _once(self, x: Array, operands: Sequence[Value]) -> Value:
-        """What costs a pass over its operands is one line, even where code computes it again (`x.var()`: `x.mean()`)."""
+        """What costs a pass over its operands is computed once: `x.var()` reads the `x.mean()` that has a name."""
         key = (x.op, *map(id, operands), *sorted(x.options.items()))
         if key not in self.written:
             if x.op in REDUCTIONS:
