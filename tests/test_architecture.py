@@ -31,6 +31,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "code_edits.py",
         "code_lines.py",
         "checking.py",
+        "loading.py",
         "second_order.py",
         "api.py",
         "mending.py",

@@ -48,6 +48,27 @@ def kind_options(command: argparse.ArgumentParser, subject: str) -> None:
     kind.add_argument("--hvp", metavar="X=V", help=f'{subject} Hessian-vector products, "tdX = …"')
 
 
+def check_options(checked: argparse.ArgumentParser) -> None:
+    """What a check works on, and what becomes of the mended code."""
+    checked.add_argument(
+        "reference", metavar="FILE.py::Name", help="an autograd.Function, a custom_vjp, or forward,backward"
+    )
+    checked.add_argument(
+        "--shapes", metavar='"x: N D"', help="random inputs; default: Name_inputs of the file"
+    )
+    checked.add_argument("--integers", metavar='"t: N in C"', help="random integers beside them")
+    checked.add_argument(
+        "--set", action="append", default=[], metavar="eps=1e-5", help="an argument that is no array"
+    )
+    checked.add_argument("--wrt", metavar="x,w", help="the inputs to differentiate by")
+    checked.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
+    )
+    checked.add_argument("--mend", action="store_true", help="also the right code, written anew")
+    checked.add_argument("-o", dest="mended", metavar="FILE", help="with --mend: write it to a new file")
+    checked.add_argument("--force", action="store_true", help="overwrite that file")
+
+
 def asked(options: argparse.Namespace) -> Asked | None:
     """Which of `kind_options` was given; None for gradients."""
     by_key: tuple[Kind, ...] = ("jacobian", "hessian")

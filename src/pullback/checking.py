@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,7 +15,6 @@ from pullback.code_edits import CodeEdit, mends_in_code
 from pullback.code_lines import line_of
 from pullback.errors import DomainProblem, SyntaxProblem
 from pullback.libraries import kind_of_backward, rule_of
-from pullback.referencing import referenced
 from pullback.right_formula import read_forward, right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
@@ -297,39 +295,3 @@ def wanted(names: Sequence[str], args: Sequence[Any], wrt: Sequence[int | str] |
             "there is no array of floats to differentiate by", hint="arrays of float64 as inputs"
         )
     return found
-
-
-# ---- by name, for the command line -----------------------------------------------------------
-
-
-def loaded(reference: str, shapes: Mapping[str, str] | None = None) -> tuple[Any, Any]:
-    """The object and example inputs behind `FILE.py::Name` or `FILE.py::forward,backward`; the file is run.
-
-    The inputs are `Name_inputs` or `inputs` of the file (a sequence, a dictionary, or a function that returns one);
-    with `shapes` they are random arrays of float64 instead. Raises `PullbackError` where something is missing.
-    """
-    obj, given = referenced(reference, pairs=True)
-    if shapes is not None:
-        return obj, _arrays(obj, shapes)
-    if given is None:
-        path, _, name = reference.partition("::")
-        raise DomainProblem(
-            f"{path} has no example of the inputs",
-            hint=f'{name.split(",")[0]}_inputs = [...] in the file, or --shapes "x: N D"',
-        )
-    return obj, given
-
-
-def _arrays(obj: Any, shapes: Mapping[str, str]) -> dict[str, Any]:
-    """Random arrays whose symbols are sizes that differ."""
-    sizes: dict[str, int] = {}
-    rng = np.random.default_rng(0)
-    made: dict[str, Any] = {}
-    for name, entry in shapes.items():
-        parts = entry.replace(",", " ").split()
-        shape = [int(p) if p.isdigit() else sizes.setdefault(p, 3 + len(sizes)) for p in parts]
-        made[name] = rng.normal(size=shape)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(obj, type):
-        return {name: torch.from_numpy(np.array(x)) for name, x in made.items()}
-    return made

@@ -15,7 +15,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pullback import render
-from pullback.arguments import asked, claims_of_kind, given_beside, kind_options, names_in, pairs
+from pullback.arguments import (
+    asked,
+    check_options,
+    claims_of_kind,
+    given_beside,
+    integer_tensors,
+    kind_options,
+    names_in,
+    pairs,
+)
 from pullback.errors import PullbackError, SyntaxProblem
 from pullback.later import Later
 from pullback.progress import working
@@ -25,11 +34,20 @@ from pullback.requests import checked_sizes, derivation_of, differential_of, rea
 from pullback.second_order import Differential
 
 if TYPE_CHECKING:
-    from pullback import catalogue, checking, claiming, laws, mending, proofreading, showing
+    from pullback import catalogue, checking, claiming, laws, loading, mending, proofreading, showing
 else:
-    catalogue, checking, claiming, laws, mending, proofreading, showing = (
+    catalogue, checking, claiming, laws, loading, mending, proofreading, showing = (
         Later(f"pullback.{name}")
-        for name in ("catalogue", "checking", "claiming", "laws", "mending", "proofreading", "showing")
+        for name in (
+            "catalogue",
+            "checking",
+            "claiming",
+            "laws",
+            "loading",
+            "mending",
+            "proofreading",
+            "showing",
+        )
     )
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
@@ -119,19 +137,7 @@ def _check_command(commands: Any) -> None:
     checked = commands.add_parser(
         "check", help="whether a hand-written backward is right: exit code 0 right, 1 wrong, 2 unknown"
     )
-    checked.add_argument(
-        "reference", metavar="FILE.py::Name", help="an autograd.Function, a custom_vjp, or forward,backward"
-    )
-    checked.add_argument(
-        "--shapes", metavar='"x: N D"', help="random inputs; default: Name_inputs of the file"
-    )
-    checked.add_argument("--wrt", metavar="x,w", help="the inputs to differentiate by")
-    checked.add_argument(
-        "--json", action="store_const", const="json", dest="format", help="the verdict as JSON"
-    )
-    checked.add_argument("--mend", action="store_true", help="also the right code, written anew")
-    checked.add_argument("-o", dest="mended", metavar="FILE", help="with --mend: write it to a new file")
-    checked.add_argument("--force", action="store_true", help="overwrite that file")
+    check_options(checked)
     checked.set_defaults(run=run_check)
 
 
@@ -262,7 +268,8 @@ def run_check(options: argparse.Namespace) -> Answer:
     if options.mended:
         demand_free(options.mended, force=options.force)
     shapes = None if options.shapes is None else pairs(options.shapes, "--shapes", '"x: N D"')
-    obj, inputs = checking.loaded(options.reference, shapes)
+    integers = None if options.integers is None else integer_tensors(options.integers)
+    obj, inputs = loading.loaded(options.reference, shapes, integers, loading.values_of(options.set))
     wrt = names_in(options.wrt)
     verdict = checking.check(obj, inputs, shapes=shapes, wrt=wrt)
     code = {True: RIGHT, False: WRONG, None: UNKNOWN}[verdict.ok]

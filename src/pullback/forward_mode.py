@@ -8,7 +8,7 @@ those of the backward pass are one program, whose output is the gradient.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -68,9 +68,14 @@ def derive_jacobian(program: Program, x: str, y: str | None = None) -> Forwarded
     output = program.definitions[-1]
     names = Names(program)
     suffix = _suffix(wrt, program.definitions, program)
-    spelt = lambda t: "J" if t is output.tensor else f"J_{t.name}"  # noqa: E731
     passed = ForwardPass(
-        program.definitions, {wrt: None}, suffix, names, spelt, {output.tensor}, _taken(program)
+        program.definitions,
+        {wrt: None},
+        suffix,
+        names,
+        _spelling("J", output.tensor),
+        {output.tensor},
+        _taken(program),
     )
     passed.run()
     made = passed.tangent_of(output.tensor, output.indices)
@@ -121,13 +126,19 @@ def derive_hessian(program: Program, x: str, x2: str | None = None) -> Forwarded
     made = next(d for d in lines if d.tensor.name == f"d{first.name}")
     names = Names(gradient.program)
     suffix = _suffix(freed.by_name[second.name], lines, program)
-    spelt = lambda t: "H" if t is made.tensor else f"J_{t.name}"  # noqa: E731
     seeds = {freed.by_name[second.name]: None}
-    passed = ForwardPass(lines, seeds, suffix, names, spelt, {made.tensor}, _taken(program))
+    passed = ForwardPass(
+        lines, seeds, suffix, names, _spelling("H", made.tensor), {made.tensor}, _taken(program)
+    )
     passed.run()
     tangent = passed.tangent_of(made.tensor, made.indices)
     result = Result(f"{first.name},{second.name}", tangent.tensor, first.rank)
     return _finished("hessian", program, passed, gradient.backward, [result], {})
+
+
+def _spelling(letter: str, result: Tensor) -> Callable[[Tensor], str]:
+    """What derivatives are called: the result by its letter, `J_Z` what is made on the way."""
+    return lambda t: letter if t is result else f"J_{t.name}"
 
 
 def real_input(program: Program, name: str) -> Tensor:

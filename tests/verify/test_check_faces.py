@@ -160,6 +160,57 @@ def test_the_command_line(
     assert said in capsys.readouterr().out
 
 
+PICKED = """
+import numpy as np
+
+def forward(x, t, eps, power=2):
+    return np.log(x[np.arange(len(t)), t] ** power + eps)
+
+def backward(g, x, t, eps, power=2):
+    dx = np.zeros_like(x)
+    n = np.arange(len(t))
+    dx[n, t] = g * power * x[n, t] ** (power - 1) / (x[n, t] ** power + eps)
+    return dx
+
+def forgotten(g, x, t, eps, power=2):
+    return backward(g, x, t, 0 * eps, power)
+"""
+
+
+@pytest.mark.parametrize(
+    ("pair", "options", "code", "said"),
+    [
+        ("forward,backward", ["--integers", "t: N in C", "--set", "eps=0.1"], 0, "dx is right"),
+        ("forward,backward", ["--integers", "t: N in C", "--set", "eps=0.1", "--set", "power=4"], 0, "right"),
+        ("forward,forgotten", ["--integers", "t: N in C", "--set", "eps=0.1"], 1, "dx is wrong"),
+        ("forward,backward", ["--integers", "t: N in C"], 2, "missing 1 required positional argument: 'eps'"),
+        ("forward,backward", ["--integers", "t: N"], 2, "does not say the range"),
+        ("forward,backward", ["--integers", "x: N in C", "--set", "eps=0.1"], 2, "x is given twice"),
+        ("forward,backward", ["--set", "eps"], 2, "`eps` sets nothing"),
+        ("forward,backward", ["--set", "eps=np.pi"], 2, "`np.pi` is no value for eps"),
+        ("forward,backward", ["--set", "eps=1", "--set", "eps=2"], 2, "eps is set twice"),
+        ("forward,backward", ["--set", "eps=" + "(" * 150], 2, "is no value for eps"),
+        ("forward,backward", ["--integers", "t: 9999999 in C"], 2, "entries of one array"),
+    ],
+)
+def test_inputs_that_are_no_real_arrays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pair: str, options: list[str], code: int, said: str
+) -> None:
+    file = tmp_path / "picked.py"
+    file.write_text(PICKED)
+    assert main(["check", f"{file}::{pair}", "--shapes", "x: N C", *options]) == code
+    found = capsys.readouterr()
+    assert said in found.out + found.err
+
+
+@pytest.mark.parametrize("option", [["--set", "eps=1"], ["--integers", "t: N in C"]])
+def test_options_that_go_with_shapes(
+    layers: str, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    assert main(["check", f"{layers}::forward,backward", *option]) == 2
+    assert f"{option[0]} goes with --shapes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("reference", ["layers.py", "no_such_file.py::f", "{layers}::nothing"])
 def test_bad_references(layers: str, capsys: pytest.CaptureFixture[str], reference: str) -> None:
     assert main(["check", reference.format(layers=layers)]) == 2

@@ -184,11 +184,12 @@ def _padded(x: Array, value: Array, padding_config: Sequence[tuple[Any, Any, int
 
 def _split(x: Array, sizes: Sequence[Any], axis: int, **_: Any) -> list[Array]:
     before = [Span(ZERO, size) for size in x.shape[:axis]]
-    found, start = [], ZERO
+    found: list[Array] = []
+    start: Expr = ZERO
     for size in shape_from(sizes):
         stop = normal_size(add(start, size))
         found.append(subscript(x, [*before, Span(start, stop)]))
-        start = stop  # type: ignore[assignment]
+        start = stop
     return found
 
 

@@ -210,10 +210,10 @@ class Listing:
         if x.op in REDUCTIONS or x.op in ALONG or x.op == "@":
             return self._once(x, operands)
         if x.op in TEMPLATES:
-            kind = "bool" if x.kind == "truth" else "float"
+            kind: Kind = "bool" if x.kind == "truth" else "float"
             if len(operands) > 1:
-                return self.writer.elementwise(TEMPLATES[x.op], *operands, kind=kind)  # type: ignore[arg-type]
-            return self.writer.define(TEMPLATES[x.op], *operands, shape=x.shape, kind=kind)  # type: ignore[arg-type]
+                return self.writer.elementwise(TEMPLATES[x.op], *operands, kind=kind)
+            return self.writer.define(TEMPLATES[x.op], *operands, shape=x.shape, kind=kind)
         if x.op in WHOLE:
             return self._whole(x, operands)
         if x.op in CONVOLUTIONS:

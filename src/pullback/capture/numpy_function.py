@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.capture.arguments import Arguments, Leaf, arguments_of, trial_sizes, value_of
-from pullback.capture.arrays import Array
+from pullback.capture.arrays import Array, Kind
 from pullback.capture.captured import Captured, verify
 from pullback.capture.exchanged import recording
 from pullback.capture.listing import Listing
@@ -82,8 +82,8 @@ def _traced(f: Any, arguments: Arguments, sizes: Mapping[str, int], quotients: Q
 
 def input_of(leaf: Leaf, sizes: Mapping[str, int]) -> Array:
     """The recorded array for an argument."""
-    kind = "integer" if leaf.whole else "real"
-    made = Array(leaf.shape, kind, "input", hint=leaf.name)  # type: ignore[arg-type]
+    kind: Kind = "integer" if leaf.whole else "real"
+    made = Array(leaf.shape, kind, "input", hint=leaf.name)
     if leaf.extent is not None:
         made.options["extent"] = leaf.extent
     if leaf.example is not None and leaf.example.dtype.kind in "iub" and not leaf.whole:

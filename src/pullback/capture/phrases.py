@@ -17,7 +17,7 @@ from pullback.capture.views import new_axis as new_axis
 from pullback.capture.views import part as part
 from pullback.capture.views import reshape as reshape
 from pullback.capture.views import transpose as transpose
-from pullback.capture.writing import Shape, Value, Writer, broadcast, shape_list
+from pullback.capture.writing import Shape, Style, Value, Writer, broadcast, shape_list
 from pullback.expression import ONE, Expr, add
 from pullback.reading.shapes import parse_size
 from pullback.reading.value import broadcast_shapes
@@ -185,17 +185,17 @@ def reduce(
     shape = [ONE if k in named else size for k, size in enumerate(x.shape) if keepdims or k not in named]
     over = "" if len(named) == x.rank and not keepdims else f", axis={_axis_text(named)}"
     template = f"{name}({{0}}{over}{', keepdims=True' if keepdims else ''})"
-    style = "contraction" if name in ("sum", "mean") else "operator"
-    return w.define(template, x, shape=shape, style=style, hint=hint)  # type: ignore[arg-type]
+    style: Style = "contraction" if name in ("sum", "mean") else "operator"
+    return w.define(template, x, shape=shape, style=style, hint=hint)
 
 
 def along(w: Writer, name: str, x: Value, axis: int = -1, hint: str = "") -> Value:
     """`softmax log_softmax cumsum` along one axis."""
     axis %= x.rank
     last = axis == x.rank - 1 and name != "cumsum"
-    style = "contraction" if name == "cumsum" else "operator"
+    style: Style = "contraction" if name == "cumsum" else "operator"
     template = f"{name}({{0}})" if last else f"{name}({{0}}, axis={axis})"
-    return w.define(template, x, shape=x.shape, style=style, hint=hint)  # type: ignore[arg-type]
+    return w.define(template, x, shape=x.shape, style=style, hint=hint)
 
 
 def matmul(w: Writer, a: Value, b: Value, hint: str = "") -> Value:

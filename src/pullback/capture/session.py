@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pullback.capture.arrays import Array, exact, known
+from pullback.capture.arrays import Array, Kind, exact, known
 from pullback.expression import Expr, num, sizes_in
 from pullback.sizes import evaluate_size, size_text
 from pullback.tracing.numbers import Untraceable
@@ -58,8 +58,8 @@ def held(x: Any, hint: str) -> Array:
     shape = tuple(num(n) for n in data.shape)
     if not shape or (data.size and (data == data.flat[0]).all()):
         e = exact(data.flat[0].item())
-        kind = "truth" if data.dtype.kind == "b" else "integer" if data.dtype.kind in "iu" else "real"
-        return known(shape, kind, lambda at: e)  # type: ignore[arg-type]
+        kind: Kind = "truth" if data.dtype.kind == "b" else "integer" if data.dtype.kind in "iu" else "real"
+        return known(shape, kind, lambda at: e)
     made = Array(shape, "real", "constant", options={"values": data}, hint=hint)
     if data.dtype.kind in "iu" and data.min() >= 0:
         made.kind, made.op = "integer", "input"

@@ -197,16 +197,14 @@ class PrimeField(Domain[Residues]):
             return self._folded(a.constant * b.constant, a, b)
         if b.constant is not None:
             a, b = b, a
-        exp_of: Thunk | None = None
-        if a.constant is not None and b.exp_of is not None:
-            factor = a.constant
-            exp_of = lambda: self.power(self.exp(b), factor)  # noqa: E731
+        factor = a.constant
+        scaled = factor is not None and b.exp_of is not None
         return Residues(
             a.p * b.p % P,
             lambda: a.exponent() * b.exponent() % Q,
             self._spread(_merged(a.bad, b.bad), a, b),
             log_of=lambda: self.add(self.log(a), self.log(b)),
-            exp_of=exp_of,
+            exp_of=(lambda: self.power(self.exp(b), factor or Fraction(0))) if scaled else None,
             depth=max(a.depth, b.depth) + 1,
         )
 
@@ -226,10 +224,12 @@ class PrimeField(Domain[Residues]):
             exponent = r.numerator * pow(r.denominator, -1, Q) % Q  # see `root`
             bad = _merged(bad, character(a.p) < 0)
         p = power(a.p, exponent)
-        if r.denominator == 1:
-            q = lambda: power(a.exponent(), r.numerator % (Q - 1), Q)  # noqa: E731
-        else:
-            q = lambda: self._root_exponent(a, r, p)  # noqa: E731
+
+        def q() -> IntArray:
+            if r.denominator == 1:
+                return power(a.exponent(), r.numerator % (Q - 1), Q)
+            return self._root_exponent(a, r, p)
+
         scale = self.number(r)
         return Residues(p, q, bad, log_of=lambda: self.mul(scale, self.log(a)), depth=a.depth + 1)
 

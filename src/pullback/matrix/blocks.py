@@ -16,6 +16,7 @@ from pullback.expression import (
     Element,
     Expr,
     Index,
+    accesses,
     add,
     flattened,
     free,
@@ -28,6 +29,8 @@ from pullback.expression import (
     total,
     walk,
 )
+
+MOST = 8  # blocks along one axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,28 @@ def blocks(p: Index, body: Expr, taken: set[str]) -> list[Block] | None:
     found: list[Block] = []
     for term in terms:
         block = _block(term, p, taken)
-        if block is None or not (_before(ZERO, block.low) and _before(block.high, p.extent)):
+        if block is None:
             return None
         found.append(block)
-    return _ordered(_joined(found))
+    ordered = _ordered(_joined(found))
+    return ordered if ordered is not None and _are_inside(ordered, p.extent) else None
+
+
+def _are_inside(ordered: Sequence[Block], extent: Expr) -> bool:
+    """Whether blocks in their order certainly begin at 0 or later, have no negative length, and end in time."""
+    grow = all(_before(block.low, block.high) or _is_an_axis(block) for block in ordered)
+    return (
+        len(ordered) <= MOST and grow and _before(ZERO, ordered[0].low) and _before(ordered[-1].high, extent)
+    )
+
+
+def _is_an_axis(block: Block) -> bool:
+    """Whether a tensor has the block as an axis of its own, which cannot be shorter than nothing."""
+    return any(
+        slot is block.indices[0] and same(extent, slot.extent)
+        for access in accesses(block.body)
+        for slot, extent in zip(access.slots, access.tensor.shape, strict=True)
+    )
 
 
 def in_one_piece(made: Definition) -> bool:
@@ -109,10 +130,11 @@ def _block(term: Expr, p: Index, taken: set[str]) -> Block | None:
 
 def _bound(bracket: Bracket) -> Expr | None:
     """What the bracket says is not negative."""
-    if tensors(bracket) or bracket.relation not in ("<", "<="):
+    if tensors(bracket) or bracket.relation not in ("<", "<=", ">", ">="):
         return None
     gap = add(bracket.right, neg(bracket.left))
-    return add(gap, MINUS_ONE) if bracket.relation == "<" else gap
+    gap = neg(gap) if bracket.relation[0] == ">" else gap
+    return gap if bracket.relation.endswith("=") else add(gap, MINUS_ONE)
 
 
 def _plain(

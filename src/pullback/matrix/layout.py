@@ -27,7 +27,6 @@ from pullback.matrix.blocks import Block, blocks
 from pullback.matrix.lifting import lift
 from pullback.matrix.printing import exact
 from pullback.matrix.syntax import constant, function, scalar, sequence
-from pullback.matrix.tiles import tiles
 
 MOST_STACKED = 16
 
@@ -40,9 +39,6 @@ def whole(indices: tuple[Index, ...], body: Expr) -> ast.expr:
     stacked = _stacked(indices, body)
     if stacked is not None:
         return stacked
-    laid = _laid_out(indices, body)
-    if laid is not None:
-        return laid
     beside = _side_by_side(indices, body)
     if beside is not None:
         return beside
@@ -66,7 +62,8 @@ def _side_by_side(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
             if block is not None:
                 parts.append(_block_text(indices, place, block))
                 end = block.high
-        return function("concatenate", sequence(parts), axis=constant(place)) if len(parts) > 1 else None
+        if len(parts) > 1:
+            return function("concatenate", sequence(parts), axis=constant(place))
     return None
 
 
@@ -135,16 +132,6 @@ def _stacked(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
         unit = (*indices[:place], Index(j.name, ONE), *indices[place + 1 :])
         parts = [function("reshape", whole(rest, part), shape_of(unit)) for part in slices]
         return function("concatenate", sequence(parts), axis=constant(place))
-    return None
-
-
-def _laid_out(indices: tuple[Index, ...], body: Expr) -> ast.expr | None:
-    """Terms that stand each between two places of an axis: the pieces, side by side."""
-    for place, j in enumerate(indices):
-        found = tiles(body, j)
-        if found is not None:
-            parts = [whole((*indices[:place], t.index, *indices[place + 1 :]), t.body) for t in found]
-            return function("concatenate", sequence(parts), axis=constant(place))
     return None
 
 

@@ -275,9 +275,14 @@ def _nodes(root: ast.AST) -> Iterator[tuple[ast.AST, int]]:
         node, depth = stack.pop()
         yield node, depth
         for child in reversed(list(ast.iter_child_nodes(node))):
-            spine = isinstance(node, ast.BinOp) and child is node.left and isinstance(child, ast.BinOp)
-            same = spine and _family(node.op) == _family(child.op)  # type: ignore[attr-defined]
-            stack.append((child, depth if same else depth + 1))
+            stack.append((child, depth if _goes_on(node, child) else depth + 1))
+
+
+def _goes_on(node: ast.AST, child: ast.AST) -> bool:
+    """Whether a chain of one kind of operators goes on to its left."""
+    if not (isinstance(node, ast.BinOp) and child is node.left and isinstance(child, ast.BinOp)):
+        return False
+    return _family(node.op) == _family(child.op)
 
 
 def _family(operator: ast.operator) -> str:

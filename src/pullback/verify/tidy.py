@@ -76,9 +76,9 @@ class _Tidying(ast.NodeTransformer):
 
     def visit_product(self, k: ast.Constant, a: ast.expr, op: ast.operator, b: ast.expr) -> ast.expr:
         """2 * (a * b)  →  2 * a * b."""
-        first = binary(k, ast.Mult(), a)
+        first: ast.expr = binary(k, ast.Mult(), a)
         if isinstance(a, ast.BinOp) and isinstance(a.op, ast.Mult | ast.Div):
-            first = self.visit_product(k, a.left, a.op, a.right)  # type: ignore[assignment]
+            first = self.visit_product(k, a.left, a.op, a.right)
         return binary(first, op, b)
 
     def turned(self, node: ast.expr) -> ast.expr:
