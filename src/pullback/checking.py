@@ -15,6 +15,7 @@ from pullback.code_edits import CodeEdit, mends_in_code
 from pullback.code_lines import line_of
 from pullback.errors import DomainProblem, SyntaxProblem
 from pullback.libraries import kind_of_backward, rule_of
+from pullback.reading.shapes import by_name, parse_shape
 from pullback.right_formula import read_forward, right_formulas
 from pullback.tracing.jax_arguments import Arguments, flattened
 from pullback.tracing.jax_function import JaxFunction
@@ -76,7 +77,7 @@ def check(
     """
     code, args, dtypes = _read(rule_of(obj), inputs, wrt)
     with one_thread():
-        found = _with_formulas(code, args, judge_code(code, args, dtypes, shapes))
+        found = _with_formulas(code, args, judge_code(code, args, dtypes, shapes), shapes)
         return CheckVerdict(tuple(_with_line(code, v) for v in found))
 
 
@@ -87,13 +88,17 @@ def _with_line(code: Pass, verdict: CodeVerdict) -> CodeVerdict:
     return replace(verdict, line=line_of(code, verdict.wrt))
 
 
-def _with_formulas(code: Pass, args: list[Any], found: tuple[CodeVerdict, ...]) -> tuple[CodeVerdict, ...]:
+def _with_formulas(
+    code: Pass, args: list[Any], found: tuple[CodeVerdict, ...], shapes: Shapes | None
+) -> tuple[CodeVerdict, ...]:
     """Wrong formulas with the right ones beside them, where the forward can be derived."""
     wrong = [v.wrt for v in found if v.ok is False and v.kind in ("formula", "ties", "none")]
     with within(READING_SECONDS):
         forward = read_forward(code, args) if wrong else None
     if forward is None:
         return found
+    named = by_name(shapes, "shapes", '{"x": "N D"}')
+    forward = forward.with_sizes({name: parse_shape(entry) for name, entry in named.items()})
     right = right_formulas(forward, wrong)
     with within(READING_SECONDS):
         formulas = [v.wrt for v in found if v.ok is False and v.kind == "formula"]
@@ -263,6 +268,10 @@ def named_arguments(forward: Any, inputs: Any, skip: int = 0) -> tuple[tuple[str
         if unknown:
             raise SyntaxProblem(f"{unknown[0]} is no argument of the forward", hint=", ".join(known))
         defaults = {p.name: p.default for p in parameters}
+        missing = [n for n in known if n not in inputs and defaults[n] is inspect.Parameter.empty]
+        if missing:
+            hint = f"one among the inputs; --set {missing[0]}=… on the command line"
+            raise SyntaxProblem(f"no value is given for {missing[0]}", hint=hint)
         used = [n for n in known if n in inputs or defaults[n] is not inspect.Parameter.empty]
         return tuple(used), [inputs.get(n, defaults[n]) for n in used]
     given = list(inputs) if isinstance(inputs, tuple | list) else [inputs]

@@ -135,6 +135,7 @@ def test_axes_are_varied_apart_unless_they_have_one_name() -> None:
         ((forward, backward), [X, W], {"wrt": ["q"]}, "q is no argument"),
         ((forward, backward), [X, W], {"shapes": {"x": "N"}}, "has 2 axes"),
         ((forward, backward), {"z": X}, {}, "z is no argument"),
+        ((forward, backward), {"x": X}, {}, "no value is given for w"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(
@@ -183,7 +184,7 @@ def forgotten(g, x, t, eps, power=2):
         ("forward,backward", ["--integers", "t: N in C", "--set", "eps=0.1"], 0, "dx is right"),
         ("forward,backward", ["--integers", "t: N in C", "--set", "eps=0.1", "--set", "power=4"], 0, "right"),
         ("forward,forgotten", ["--integers", "t: N in C", "--set", "eps=0.1"], 1, "dx is wrong"),
-        ("forward,backward", ["--integers", "t: N in C"], 2, "missing 1 required positional argument: 'eps'"),
+        ("forward,backward", ["--integers", "t: N in C"], 2, "no value is given for eps"),
         ("forward,backward", ["--integers", "t: N"], 2, "does not say the range"),
         ("forward,backward", ["--integers", "x: N in C", "--set", "eps=0.1"], 2, "x is given twice"),
         ("forward,backward", ["--set", "eps"], 2, "`eps` sets nothing"),
@@ -201,6 +202,33 @@ def test_inputs_that_are_no_real_arrays(
     assert main(["check", f"{file}::{pair}", "--shapes", "x: N C", *options]) == code
     found = capsys.readouterr()
     assert said in found.out + found.err
+
+
+@pytest.mark.parametrize(
+    ("named", "line"),
+    [
+        ({"x": "N C"}, "dx = (p - onehot(t, C)) / N"),
+        ({"x": "B V"}, "dx = (p - onehot(t, V)) / B"),
+        ({"x": "x Y"}, "dx = (p - onehot(t, D)) / N"),  # no free name for a size
+        (None, "dx = (p - onehot(t, D)) / N"),
+    ],
+)
+def test_the_right_formula_calls_sizes_as_the_shapes_do(named: dict[str, str] | None, line: str) -> None:
+    def loss(x: Any, t: Any) -> Any:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        return -np.log(p[np.arange(len(t)), t]).mean()
+
+    def summed(g: Any, x: Any, t: Any) -> Any:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        p[np.arange(len(t)), t] -= 1
+        return g * p
+
+    inputs = {"x": np.random.default_rng(0).normal(size=(3, 4)), "t": np.array([1, 0, 3])}
+    (verdict,) = check((loss, summed), inputs, shapes=named).verdicts
+    assert verdict.ok is False
+    assert verdict.right[-1] == line
 
 
 @pytest.mark.parametrize("option", [["--set", "eps=1"], ["--integers", "t: N in C"]])

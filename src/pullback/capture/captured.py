@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pullback.errors import InternalProblem
 from pullback.evaluator import Float64, evaluate
-from pullback.expression import Size, sizes_in
+from pullback.expression import Expr, Size, sizes_in
 from pullback.program import Program
 from pullback.reading import read_program
 from pullback.sizes import evaluate_size
@@ -49,6 +50,34 @@ class Captured:
             integers=self.integers,
             assume=self.assume,
             ranges=self.ranges,
+        )
+
+    def with_sizes(self, wanted: Mapping[str, Sequence[Expr]]) -> Captured:
+        """The same with the sizes called as some inputs' shapes call them, where these names are free."""
+        shapes = {**self.shapes, **{name: shape for name, (shape, _) in self.integers.items()}}
+        renaming: dict[str, str] = {}
+        for name, shape in wanted.items():
+            for old, new in zip(shapes.get(name, ()), shape, strict=False):
+                if isinstance(old, str) and old.isidentifier() and isinstance(new, Size):
+                    renaming.setdefault(old, new.name)
+        words = set(re.findall(r"[A-Za-z_]\w*", " ".join([self.program, *shapes, *self.sizes]))) - set(
+            renaming
+        )
+        if len(set(renaming.values())) < len(renaming) or set(renaming.values()) & words:
+            return self
+
+        def renamed(x: Any) -> Any:
+            if isinstance(x, str):
+                return re.sub(r"[A-Za-z_]\w*", lambda m: renaming.get(m[0], m[0]), x)
+            return tuple(map(renamed, x)) if isinstance(x, tuple | list) else x
+
+        return replace(
+            self,
+            program=renamed(self.program),
+            shapes={name: renamed(shape) for name, shape in self.shapes.items()},
+            integers={name: renamed(entry) for name, entry in self.integers.items()},
+            ranges={name: renamed(end) for name, end in self.ranges.items()},
+            sizes={renamed(name): value for name, value in self.sizes.items()},
         )
 
     def data_for(self, values: Mapping[str, Any]) -> Mapping[str, Array]:

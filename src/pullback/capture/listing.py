@@ -160,12 +160,40 @@ class Listing:
         names = tuple(letters[: x.rank])
         at = tuple(Index(name, size) for name, size in zip(names, x.shape, strict=True))
         e = x.at(at)
+        picked = self._picked(x, at, e)
+        if picked is not None:
+            return picked
         operands, template = self._template(x, e)
         made = self.writer.define(
             template, *operands, shape=x.shape, indices=names, hint=x.hint or self._wish(x, e), named=True
         )
         made.declared = not _shown(e, at)
         return made
+
+    def _picked(self, x: Array, at: tuple[Index, ...], e: Expr) -> Value | None:
+        """`E[t]`, rows by an array of integers, and `P[arange(N), t]`, one entry of each row."""
+        if not isinstance(e, Access):
+            return None
+        reads = [slot for slot in e.slots if isinstance(slot, Access)]
+        source, index = (
+            next((s for s in x.args if s.tensor is tensor), None)
+            for tensor in (e.tensor, reads[0].tensor if len(reads) == 1 else None)
+        )
+        if source is None or index is None or index.op != "input":
+            return None
+        k = e.slots.index(reads[0])
+        extent = index.options.setdefault("extent", source.shape[k])
+        if not same_size(extent, source.shape[k]):
+            return None
+        if k == 0 and (*reads[0].slots, *e.slots[1:]) == at:
+            template = "{0}[{1}]"
+        elif e.slots == (*at, reads[0]) and reads[0].slots == at and same_size(source.shape[0], x.shape[0]):
+            template = f"{{0}}[arange({size_text(x.shape[0])}), {{1}}]"
+        else:
+            return None
+        operands = self.value(source), self.value(index)
+        self.writer.ranges_over(operands[1], extent)
+        return self.writer.define(template, *operands, shape=x.shape, style="view", hint=x.hint)
 
     def _entry(self, x: Array) -> Value:
         """A single entry: a line of index notation without indices is one of matrix notation."""

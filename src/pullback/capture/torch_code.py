@@ -8,14 +8,17 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from pullback.capture.captured import Captured
-from pullback.capture.torch_graph import LETTERS, TABLE, Reading, TorchCode, flat
+from pullback.capture.torch_graph import LETTERS, TABLE, WHOLE, Reading, TorchCode, flat
 from pullback.errors import DomainProblem, InternalProblem, PullbackError
 from pullback.tracing.numpy_pair import CODE_ERRORS
+
+# How many axes of an argument are free, and by which letters: the most first.
+_SIZES: Final = ((4, WHOLE), (4, LETTERS), (1, LETTERS), (0, LETTERS))
 
 
 @dataclass
@@ -25,7 +28,9 @@ class Exported(TorchCode):
     def capture(self) -> Captured:
         """With free sizes where the code allows it, else with a free first axis, else with those of the example."""
         problem: PullbackError | None = None
-        for free in (4, 1, 0):
+        own = any(True for _ in (*self.module.parameters(), *self.module.buffers()))
+        for free, letters in ((4, LETTERS), (1, LETTERS), (0, LETTERS)) if own else _SIZES:
+            self.letters = letters
             exported = self._exported(free)
             if exported is None:
                 continue
@@ -45,7 +50,7 @@ class Exported(TorchCode):
         def dimensions(x: Any) -> Any:
             if not isinstance(x, torch.Tensor):
                 return [dimensions(part) for part in x] if isinstance(x, list | tuple) else None
-            named = LETTERS.get(x.dim(), ())[:free]
+            named = self.letters.get(x.dim(), ())[:free]
             return {axis: Dim.AUTO for axis in range(len(named)) if x.shape[axis] > 1}
 
         shapes = None

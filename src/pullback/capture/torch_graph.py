@@ -38,6 +38,8 @@ LETTERS: Final = {
     3: ("B", "T"),
     4: ("N",),
 }  # names of free sizes, by the rank of an input
+# Of code without parameters of its own every axis is free, as far as it says nothing else.
+WHOLE: Final = {1: ("N",), 2: ("N", "D"), 3: ("B", "T", "D"), 4: ("B", "C", "H", "W")}
 
 
 @dataclass
@@ -48,6 +50,7 @@ class TorchCode:
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     output: int | str | None = None
+    letters: Mapping[int, Sequence[str]] = field(default_factory=lambda: LETTERS)  # of what is read now
 
     def argument_names(self) -> list[str]:
         """The code's own names of its positional arguments, where each of them is one leaf; export changes them."""
@@ -142,7 +145,17 @@ class Reading:
     def _name_size(self, symbol: str, example: int, letters: Sequence[str], axis: int) -> None:
         if not symbol.isidentifier() or symbol in self.symbols:
             return
-        wanted = [*letters[axis : axis + 1], "N", "T", "B", "M", "K", *(f"N{k}" for k in range(1, 99))]
+        wanted = [
+            *letters[axis : axis + 1],
+            "N",
+            "T",
+            "B",
+            "M",
+            "K",
+            "E",
+            "F",
+            *(f"N{k}" for k in range(1, 99)),
+        ]
         taken = {*self.symbols.values()}
         name = next(n for n in wanted if n not in taken)
         self.symbols[symbol] = name
@@ -156,7 +169,7 @@ class Reading:
         self.leaf += spec.kind.name == "USER_INPUT"
         if not hasattr(tensor, "dtype"):
             return tensor
-        letters = LETTERS.get(tensor.dim(), ())
+        letters = self.code.letters.get(tensor.dim(), ())
         if spec.kind.name == "USER_INPUT":
             example = self.leaves[place]
             name = self.own_names.get(place, node.name)
