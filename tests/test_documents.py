@@ -116,6 +116,40 @@ d log p_i / d z_j = δ_ij - p_j
 
 dKL/dz_j = -Σ_i q_i (δ_ij - p_j) = p_j - q_j
 """
+DOCUMENTS["a_definition_behind"] = r"""
+f(x) = log Σ_i exp(x_i), x ∈ ℝ^n.
+
+- ∂f/∂x_i = exp(x_i) / Σ_j exp(x_j) = softmax(x)_i
+- ∂²f/∂x_i∂x_j = p_i δ_ij - p_i p_j where p = softmax(x)
+"""
+DOCUMENTS["differentials_of_an_inverse"] = r"""
+Let Y = A^{-1}, A ∈ ℝ^{n×n}. From A Y = I we get dA Y + A dY = 0, hence
+
+dY = -A^{-1} dA A^{-1}
+
+For a loss L with G = ∂L/∂Y: ∂L/∂A = -A^{-T} G A^{-T}
+"""
+DOCUMENTS["a_greek_exponent"] = r"""
+Focal loss for the probability p = σ(x) of the true class, x ∈ ℝ, γ ∈ ℝ:
+
+FL = -(1 - p)^γ log p
+
+dFL/dp = γ (1-p)^(γ-1) log p - (1-p)^γ / p
+
+dFL/dx = (1-p)^γ (γ p log p - (1 - p))
+"""
+DOCUMENTS["a_scalar_beside_a_label"] = r"""
+Label smoothing. z ∈ ℝ^K, y ∈ ℝ^K one-hot, scalar a. q_k = (1 - a) y_k + a/K, p = softmax(z), L = -Σ_k q_k log p_k.
+
+Since Σ_k q_k = 1, ∂L/∂z_k = p_k - q_k.
+"""
+DOCUMENTS["the_larger_of_two"] = r"""
+Binary hinge loss: L = 1/N Σ_n max(0, 1 - y_n s_n), s = X w, with X ∈ ℝ^{N×D}, w ∈ ℝ^D, y ∈ ℝ^N.
+
+∂L/∂s_n = -1/N y_n [1 - y_n s_n > 0]
+
+∂L/∂w = -1/N Σ_n y_n [y_n s_n < 1] x_n
+"""
 
 CHANGES = {
     "layers_above": (r"= X^\top \delta^{(1)}", r"= \delta^{(1)} X^\top"),
@@ -130,6 +164,11 @@ CHANGES = {
     "a_condition_of_its_sentence": (r"\nabla f(x) = (A + A^T)x + b", r"\nabla f(x) = 2Ax + b"),
     "a_step_of_time": (r"= W_h^\top \delta_t", r"= W_h \delta_t"),
     "a_derivative_of_a_logarithm": (r"= p_j - q_j", r"= q_j - p_j"),
+    "a_definition_behind": (r"p_i δ_ij - p_i p_j", r"p_i δ_ij + p_i p_j"),
+    "differentials_of_an_inverse": (r"-A^{-T} G A^{-T}", r"-A^{-1} G A^{-1}"),
+    "a_greek_exponent": (r"dFL/dx = (1-p)^γ (γ p log p - (1 - p))", r"dFL/dx = (1-p)^γ (γ log p - (1 - p))"),
+    "a_scalar_beside_a_label": (r"∂L/∂z_k = p_k - q_k", r"∂L/∂z_k = p_k - y_k"),
+    "the_larger_of_two": (r"∂L/∂w = -1/N Σ_n y_n [y_n s_n < 1] x_n", r"∂L/∂w = -1/N Σ_n [y_n s_n < 1] x_n"),
 }
 
 
@@ -175,4 +214,19 @@ def test_derivatives_of_what_has_no_name(line: str, ok: bool) -> None:
 def test_what_stands_behind_an_if_holds_for_its_sentence(sentence: str, ok: bool) -> None:
     text = f"Let f(x) = x^T A x with x ∈ ℝ^n and A ∈ ℝ^{{n×n}}.\n\n{sentence}\n"
     report = pullback.proofread(text)
+    assert report.ok is ok, report.explain()
+
+
+@pytest.mark.parametrize(
+    ("line", "ok"),
+    [
+        ("A Y = I", True),
+        ("A Y = 2 I", False),
+        ("dA Y + A dY = 0", True),
+        ("dA Y - A dY = 0", False),
+        ("A Y - I = 0", True),
+    ],
+)
+def test_sides_that_are_the_identity_or_zero(line: str, ok: bool) -> None:
+    report = pullback.proofread(f"A: [n, n]\n\n    Y = A^{{-1}}\n    {line}\n")
     assert report.ok is ok, report.explain()

@@ -125,7 +125,7 @@ class Declaring:
                 at = next((k for k, part in enumerate(self.parts) if part.line > line), len(self.parts))
                 self.parts.insert(at, said)
         for name, fact in facts_in_words(row):
-            if name in shapes:
+            if name in shapes and (shapes[name] or fact != "simplex"):
                 self.given.setdefault("assume", {}).setdefault(name, fact)
 
     def _is_input(self, word: str) -> bool:

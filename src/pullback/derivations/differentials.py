@@ -108,6 +108,18 @@ def moved_by(
     return own | (below & set(elsewhere) or (set() if own else below))
 
 
+def all_moved(program: Program, sides: Sequence[ast.expr]) -> set[str]:
+    """The inputs that move where every `dX` of a line is a differential; empty where it holds none."""
+    words = {
+        n.id[1:] for tree in sides for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id[:1] == "d"
+    }
+    inputs = {t.name for t in program.inputs if not t.is_integer}
+    inner = words & {d.tensor.name for d in program.definitions if d.source}
+    if not inner:
+        return set()
+    return (words & inputs) or {name for word in inner for name in ancestors(program, word) & inputs}
+
+
 def ancestors(program: Program, word: str) -> set[str]:
     """The names that a tensor is computed from."""
     by_name = {d.tensor.name: d for d in program.definitions}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from pullback.derivations.differentials import DifferentialSetting, ancestors
 from pullback.derivations.setting import LineSetting
+from pullback.expression import Expr
+from pullback.sizes import size_text
 from pullback.verify.tree import name
 
 LAYOUT = "it depends on the layout of the Jacobian: write the indices"
@@ -37,3 +40,11 @@ def as_vector(tree: ast.expr, rank: int) -> ast.expr:
             last = ast.UnaryOp(ast.USub(), ast.Constant(1))
             return ast.Call(name(word.removeprefix("row")), [x], [ast.keyword("axis", last)])
     return tree
+
+
+def as_zeros(tree: ast.expr, shape: Sequence[Expr]) -> ast.expr:
+    """0 beside a matrix is a matrix of zeros."""
+    if not shape or not (isinstance(tree, ast.Constant) and tree.value == 0):
+        return tree
+    sizes = ", ".join(size_text(extent) for extent in shape)
+    return ast.parse(f"zeros([{sizes}])", mode="eval").body

@@ -67,6 +67,7 @@ def plain(text: str) -> str:
     text = "".join(_SIGNS.get(c, _MARKS.get(c, c)) for c in text.replace(ONES, " ONES "))
     # δ alone is Kronecker's; as a part of a name it is a letter.
     text = re.sub(r"δ(?=\s*(?:_|\[|\())", "\0", text)
+    text = re.sub(rf"\^(?=[{''.join(GREEK)}])", "^ ", text)  # a name of several letters is no single sign
     return "".join(GREEK.get(c, c) for c in text).replace("\0", "δ")
 
 

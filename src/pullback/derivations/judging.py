@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pullback.derivations.differentials import GRADIENT, DifferentialSetting, moved_by
-from pullback.derivations.doubts import as_vector, doubtful
+from pullback.derivations.differentials import GRADIENT, DifferentialSetting, all_moved, moved_by
+from pullback.derivations.doubts import as_vector, as_zeros, doubtful
 from pullback.derivations.grammar import read_condition, read_sides
 from pullback.derivations.handwriting import plain
 from pullback.derivations.lowering import Lowered
@@ -126,22 +126,35 @@ class Judging(Statements):
         loss = next(iter(self.draft.names.losses), "")
         whole = self.draft.whole or self.setting.program
         moving = moved_by(whole, loss, text, self.apart(part), self.moving_inputs)
-        if not moving:
-            return [*made, *self.sides(part, rest, trees)]
+        if moving:
+            return [*made, *self.along(moving, part, rest, trees)]
+        judged = self.sides(part, rest, trees)
+        if any(j.ok is False and j.kind == "equality" for j in judged):
+            moving = all_moved(whole, self.apart(part, 0))
+            again = self.along(moving, part, rest, trees) if moving else []
+            if again and all(j.ok for j in again):
+                return [*made, *(replace(j, reason="as a relation of differentials") for j in again)]
+        return [*made, *judged]
+
+    def along(
+        self, moving: set[str], part: Part, rest: Sequence[tuple[int, str]], trees: Sequence[ast.expr]
+    ) -> list[Judged]:
+        """The sides of a chain, where dX is the differential of X."""
+        loss = next(iter(self.draft.names.losses), "")
         kept, ranks = self.setting, dict(self.draft.names.ranks)
-        self.setting = DifferentialSetting(whole, moving, loss)
+        self.setting = DifferentialSetting(self.draft.whole or kept.program, moving, loss)
         self.draft.names.prefix = GRADIENT
         self.draft.names.ranks |= {loss: 0} if self.setting.loss else {}
         self.draft.names.ranks |= {word: t.rank for word, t in self.setting.gradients.items()}
         try:
-            return [*made, *self.sides(part, rest, trees)]
+            return self.sides(part, rest, trees)
         finally:
             self.setting, self.draft.names.prefix, self.draft.names.ranks = kept, "d", ranks
 
-    def apart(self, part: Part) -> list[ast.expr]:
+    def apart(self, part: Part, first: int = 1) -> list[ast.expr]:
         """The sides of a chain, with G told apart from a differential."""
         self.draft.names.prefix = GRADIENT
-        trees = [self.tree(side) for _, side in part.sides[1:]]
+        trees = [self.tree(side) for _, side in part.sides[first:]]
         self.draft.names.prefix = "d"
         return [tree for tree in trees if tree is not None]
 
@@ -219,7 +232,7 @@ class Judging(Statements):
         return Rows(names, self.columns, words)
 
     def equality(self, low: Lowered, bracket: ast.expr | None) -> Target:
-        free = self.lowering.indices(low.node)
+        free = [i for i in self.lowering.indices(low.node) if i not in self.lowering.bound]
         free += [i for i in (self.lowering.indices(bracket) if bracket is not None else []) if i not in free]
         node = low.node if bracket is None else binary(low.node, ast.Mult(), bracket)
         slots = f"[{', '.join(free)}]" if free else ""
@@ -237,7 +250,7 @@ class Judging(Statements):
             if target.rows is not None:
                 tree = target.rows.side(tree, target.letters)
             else:
-                tree = as_vector(tree, self.rank_of(target))
+                tree = as_zeros(as_vector(tree, self.rank_of(target)), self.shape_of(target))
             low = self.lowering.side(tree, target.left or [])
             self.setting.knows(self.lowering.jacobians)
         except IndexProblem as problem:
@@ -286,8 +299,11 @@ class Judging(Statements):
 
     def rank_of(self, target: Target) -> int:
         """The axes of what the sides of a chain are."""
+        return len(self.shape_of(target))
+
+    def shape_of(self, target: Target) -> tuple[Expr, ...]:
         tensor = self.setting.wrt if target.kind == "equality" else self.setting.known.get(target.key)
-        return 0 if tensor is None or target.head else tensor.rank
+        return () if tensor is None or target.head else tensor.shape
 
     def claim(self, target: Target, low: Lowered) -> str:
         node = low.node

@@ -12,6 +12,8 @@ from pullback.verify.tree import name
 
 _REDUCTIONS: Final = frozenset(("sum", "mean", "max", "min", "prod"))
 
+_LARGER: Final = {"max": "maximum", "min": "minimum"}  # of two
+
 
 def is_tensor(node: ast.expr) -> bool:
     return not isinstance(node, ast.Constant | ast.Compare | ast.List)
@@ -32,9 +34,24 @@ def from_one(slot: ast.expr) -> ast.expr:
 
 def called(word: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
     function = ALIASES.get(word, word)
+    if (
+        function in _LARGER
+        and len(arguments) == 2
+        and (_is_number(arguments[0]) or not _is_axis(arguments[1]))
+    ):
+        return ast.Call(name(_LARGER[function]), arguments, keywords)  # max(0, x)
     if function in _REDUCTIONS and len(arguments) == 2:
         keywords = [*keywords, ast.keyword("axis", arguments.pop())]
     return ast.Call(name(function), arguments, keywords)
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant)
+
+
+def _is_axis(node: ast.expr) -> bool:
+    inner = node.operand if isinstance(node, ast.UnaryOp) else node
+    return isinstance(inner, ast.Constant) and isinstance(inner.value, int)
 
 
 def base_and_slots(node: ast.expr) -> tuple[ast.expr, list[ast.expr]]:

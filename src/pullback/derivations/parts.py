@@ -77,8 +77,18 @@ def _of_passage(passage: Passage) -> Iterator[Part]:
     if leading is not None:
         condition, text = leading[1].strip(), leading[2]
     text = re.sub(r"[\s,]+(?:where|with|for)\s+(?=[^=;]*(?:∈|\\in\b))", " ; ", text)
+    text = _BEHIND.sub(_set_apart, text)
     for piece in _pieces(text):
         yield from _of_piece(passage, _LEADING.sub("", piece), condition)
+
+
+_BEHIND: Final = re.compile(r"[\s,]+(?:where|with)\s+(?=(\\?[A-Za-z]\w*)(?:_\{?\w+\}?)?\s*=(?!=))")
+
+
+def _set_apart(match: re.Match[str]) -> str:
+    """`… where p = softmax(x)` is a statement of its own; `… where i = j` a condition on indices."""
+    slot = rf"_\{{?\w*{re.escape(match[1])}|\[[^\]]*\b{re.escape(match[1])}\b"
+    return match[0] if re.search(slot, match.string[: match.start()]) else " ; "
 
 
 def _of_piece(passage: Passage, piece: str, condition: str) -> Iterator[Part]:
