@@ -194,3 +194,66 @@ def test_a_quotient_by_an_entry_has_no_value_where_it_is_zero() -> None:
     (verdict,) = check((lambda x: x.prod(axis=1), back), [normal(3, 4)]).verdicts
     assert (verdict.ok, verdict.status) == (True, "exact")
     assert any("no value (NaN)" in note for note in verdict.notes)
+
+
+def root(a: Any) -> Any:
+    x = np.ones_like(a)
+    while np.max(np.abs(x * x - a)) > 1e-8:
+        x = 0.5 * (x + a / x)
+    return x, x
+
+
+def fixed(a: Any, b: Any) -> Any:
+    z = np.zeros_like(b)
+    for _ in range(60):
+        z = a * np.sin(z) + b
+    return z, (a, z)
+
+
+def fixed_back(dz: Any, cache: Any) -> Any:
+    a, z = cache
+    u = dz / (1 - a * np.cos(z))
+    return u * np.sin(z), u
+
+
+def fixed_wrong(dz: Any, cache: Any) -> Any:
+    a, z = cache
+    u = dz / (1 + a * np.cos(z))
+    return u * np.sin(z), u
+
+
+NEAR_ONE, WEAK = np.array([1.5, 0.7, 2.0]), np.array([0.2, -0.1, 0.15])
+
+
+@pytest.mark.parametrize(
+    ("pair", "inputs", "right"),
+    [
+        ((root, lambda dx, x: dx / (2 * x)), [NEAR_ONE], True),
+        ((root, lambda dx, x: dx / x), [NEAR_ONE], False),
+        ((root, lambda dx, x: dx / (2 * x + 1e-3)), [NEAR_ONE], False),
+        ((fixed, fixed_back), [WEAK, NEAR_ONE], True),
+        ((fixed, fixed_wrong), [WEAK, NEAR_ONE], False),
+    ],
+)
+def test_the_gradient_of_a_limit(pair: Any, inputs: Any, right: bool) -> None:
+    assert {v.ok for v in check(pair, inputs).verdicts} == {right}
+
+
+# ---- points that cannot be traced -------------------------------------------------------------
+
+
+def test_a_counterexample_is_found_beside_points_that_cannot_be_traced() -> None:
+    """At the smallest integers the pivots of the factorisation are exchanged."""
+
+    def solved_back(dy: Any, cache: Any) -> Any:
+        a, y = cache
+        u = np.linalg.solve(a, dy)  # of the transpose is right
+        return -np.outer(u, y), u
+
+    def solved(a: Any, b: Any) -> Any:
+        y = np.linalg.solve(a, b)
+        return y, (a, y)
+
+    found = check((solved, solved_back), [normal(3, 3) + 3 * np.eye(3), normal(3)])
+    assert [v.ok for v in found.verdicts] == [False, False]
+    assert all(v.witness is not None and v.paste for v in found.verdicts)

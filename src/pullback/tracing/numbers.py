@@ -41,6 +41,7 @@ class World:
         self.ties: set[str] = set()
         self.has_kinks = False  # whether an order, |x| or a maximum was asked for at all
         self.thresholds: set[float] = set()
+        self.sides: dict[float, set[bool]] = {}  # what comparisons with a threshold gave
         self._constants: dict[Any, Number] = {}
 
     def number(self, x: Any) -> Number:
@@ -218,9 +219,11 @@ class Number:
         other = self._other(x)
         if other is None:
             return NotImplemented
+        found = self.world.compare(relation, self, other)
         if not isinstance(x, Number):
             self.world.thresholds.add(float(x))
-        return self.world.compare(relation, self, other)
+            self.world.sides.setdefault(float(x), set()).add(found)
+        return found
 
     def __lt__(self, x: Any) -> Any:
         return self._compare("<", x)

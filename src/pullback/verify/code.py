@@ -73,6 +73,7 @@ def _everywhere(check: Check, named: bool) -> None:
         compare_ties(check)
     except Untraceable as problem:
         check.found.untraceable = problem.message
+        check.withdraw_unshown()
         probe_everywhere(check)
 
 

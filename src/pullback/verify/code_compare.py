@@ -21,6 +21,7 @@ from pullback.verify.values import FIXED, MATRICES
 
 DIGITS: Final = 1e-25  # relative: equal to as many digits as the domain keeps
 WEIGHT: Final = 10**6  # the largest entry of a random direction
+TOLERANCE: Final = 1e-3  # the largest constant at which an iteration is thought to stop
 ROUNDING: Final = 1e-10  # relative: the size that constants rounded to floats explain
 
 
@@ -33,6 +34,8 @@ class Entrywise:
     ties: frozenset[str]
     thresholds: frozenset[float]
     has_kinks: bool
+    tolerances: frozenset[float]  # small constants above and below which a quantity was found
+    analytic: bool  # neither side compares values
 
 
 def _values(domain: Domain[Any], x: Any) -> list[Any]:
@@ -176,7 +179,13 @@ def _compared(
             claimed.append(given_entries)
         start += size
     return Entrywise(
-        tuple(claimed), tuple(true), frozenset(dual.ties), frozenset(dual.thresholds), dual.has_kinks
+        tuple(claimed),
+        tuple(true),
+        frozenset(dual.ties),
+        frozenset(dual.thresholds),
+        dual.has_kinks,
+        frozenset(t for t, sides in dual.sides.items() if 0 < abs(t) <= TOLERANCE and len(sides) == 2),
+        not (dual.has_kinks or plain.has_kinks),
     )
 
 

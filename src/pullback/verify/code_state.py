@@ -80,6 +80,12 @@ class Check:
                 self.name(position), "", False, "exact", 0.0, reason, (), witness, kind=kind, paste=paste
             )
 
+    def withdraw_unshown(self) -> None:
+        """Formulas that only the traced code shows to be wrong may well be right."""
+        for position, verdict in list(self.found.wrong.items()):
+            if verdict.kind == "formula" and verdict.witness is None:
+                del self.found.wrong[position]
+
     @property
     def open(self) -> list[int]:
         return [p for p in self.code.wrt if p not in self.found.wrong and p not in self.found.iterated]

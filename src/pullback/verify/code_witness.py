@@ -26,7 +26,10 @@ def show(check: Check, index: int, position: int) -> None:
     verdict = check.found.wrong[position]
     fallback: CodeVerdict | None = None
     for sizes, args in chain(_small_points(check), check.found.differs.get(position, ())):
-        found = at_point(check, args, 7)
+        try:
+            found = at_point(check, args, 7)
+        except Untraceable:
+            continue  # such as a size of which a loop makes no step
         if found is None or found.claimed[index] is None:
             continue
         gap, at = distance(found.claimed[index], found.true[index])
