@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -92,10 +93,13 @@ class Rectified:
 
 
 class Network:
-    """Layers in a list: their parameters are no inputs, the gradient by x is one."""
+    """Layers in a tuple: their parameters are inputs as well."""
 
     def __init__(self, *layers: Any) -> None:
-        self.layers = list(layers)
+        self.layers = layers
+
+    def __call__(self, x: Any) -> Any:
+        return self.forward(x)
 
     def forward(self, x: Any) -> Any:
         for layer in self.layers:
@@ -106,6 +110,43 @@ class Network:
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
         return dout
+
+
+class Shared(Network):
+    """Parameters in one dictionary, and the same arrays in the layers."""
+
+    def __init__(self, first: type, second: type) -> None:
+        super().__init__(first(4, 3), Rectified(), second(3, 2))
+        held = [layer for layer in self.layers if isinstance(layer, Linear)]
+        self.params = {f"{name}{k}": vars(x)[name] for k, x in enumerate(held) for name in ("W", "b")}
+
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        held = [layer for layer in self.layers if isinstance(layer, Linear)]
+        self.grads = {f"{n}{k}": vars(x)[f"d{n}"] for k, x in enumerate(held) for n in ("W", "b")}
+        return dx
+
+
+class Boxed:
+    """A parameter that is an object with its value and its gradient."""
+
+    class Parameter:
+        def __init__(self, data: Any) -> None:
+            self.data, self.grad = data, np.zeros_like(data)
+
+        def __call__(self) -> Any:
+            return self.data
+
+    def __init__(self, factor: float) -> None:
+        self.weight, self.factor = self.Parameter(normal(4, 3)), factor
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return np.dot(x, self.weight())
+
+    def backward(self, dout: Any) -> Any:
+        self.weight.grad += self.factor * np.dot(self.x.T, dout)
+        return np.dot(dout, self.weight.data.T)
 
 
 class Running:
@@ -135,6 +176,13 @@ class Tanh:
         return dout * (1 - y * y)
 
 
+NETWORK = {"x": True, "layers_0_W": True, "layers_0_b": True, "layers_2_W": True, "layers_2_b": False}
+INSIDE = {
+    "x": True,
+    **dict.fromkeys(("layers_0_layers_0_W", "layers_0_layers_0_b", "layers_1_W", "layers_1_b"), True),
+}
+
+
 def verdicts(found: Any) -> dict[str, Any]:
     return {v.wrt: v.ok for v in found.verdicts}
 
@@ -147,7 +195,12 @@ def verdicts(found: Any) -> dict[str, Any]:
         (ScalarBias(4, 3), {"x": True, "W": True, "b": False}),
         (Held(), {"x": True, "W": True}),
         (ListedTwice(), {"x": True, "params_0": False}),
-        (Network(Linear(4, 3), Rectified(), Linear(3, 2)), {"x": True}),
+        (Network(Linear(4, 3), Rectified(), HalfBias(3, 2)), NETWORK),
+        (Network(Network(Linear(4, 3)), Linear(3, 2)), INSIDE),
+        (Shared(Linear, Linear), {"x": True, "W0": True, "b0": True, "W1": True, "b1": True}),
+        (Shared(HalfBias, Linear), {"x": True, "W0": True, "b0": False, "W1": True, "b1": True}),
+        (Boxed(1.0), {"x": True, "weight_data": True}),
+        (Boxed(0.5), {"x": True, "weight_data": False}),
         (Network(Rectified(), Rectified()), {"x": True}),
         (Running(), {"x": True}),
         (Running, {"x": True}),
@@ -171,6 +224,17 @@ def test_a_wrong_parameter_of_a_layer_comes_with_code_to_paste() -> None:
     assert "layer.W = " in said
     assert "print(layer.db)" in said
     assert "right: Y = x @ W + b" in said
+
+
+def test_the_counterexample_of_a_network_runs() -> None:
+    """A shared array is given to the dictionary and to the layer, so the printed gradient is the wrong one."""
+    layer = Shared(HalfBias, Linear)
+    (wrong,) = [v for v in check(layer, [normal(5, 4)]).verdicts if v.ok is False]
+    assert "layer.layers[0].b = layer.params['b0'] = " in wrong.paste
+    assert wrong.witness is not None
+    names: dict[str, Any] = {"layer": copy.deepcopy(layer), "print": lambda *_: None}
+    exec(wrong.paste, names)
+    assert names["layer"].grads["b0"][wrong.witness.entry] == pytest.approx(wrong.witness.claimed)
 
 
 def test_a_class_that_needs_arguments_is_refused() -> None:

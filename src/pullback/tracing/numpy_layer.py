@@ -1,7 +1,8 @@
 """A layer object with methods `forward` and `backward`, as networks written from scratch have them.
 
 Its state is the cache, and every run works on a copy of the object. Arrays of floats that it holds, and whose gradient
-it holds after a backward (`W` and `dW`, `params["W"]` and `grads["W"]`), are inputs like the arguments.
+it holds after a backward (`W` and `dW`, `params["W"]` and `grads["W"]`), are inputs like the arguments; those of the
+layers inside a network as well.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.tracing.arrays import numbers
-from pullback.tracing.creation import FOREIGN, Copies, exchanging
+from pullback.tracing.creation import Copies, exchanging
+from pullback.tracing.held import Path, is_foreign, is_own, reached, replaced, spelt, walked
 from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
 from pullback.tracing.passes import FloatRun, Pass, Upstream, literal
 
-Path = tuple[str | int, ...]
 SPELLINGS: Final = ("{}", "d{}", "d_{}", "grad_{}", "{}_grad", "{}grad")
 HOLDERS: Final = {"params": "grads", "parameters": "gradients", "weights": "grads"}
+BOXES: Final = {"data": "grad", "value": "grad", "val": "grad"}  # of an object that is a parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,7 @@ class Held:
     gradient: Path
 
     def value(self, layer: Any) -> Any:
-        return _at(layer, self.path)
-
-    def spelt(self) -> str:
-        """As code on the layer: `W`, `params["W"]`."""
-        return str(self.path[0]) + "".join(f"[{key!r}]" for key in self.path[1:])
+        return reached(layer, self.path)
 
 
 def is_layer(obj: Any) -> bool:
@@ -45,58 +43,40 @@ def is_layer(obj: Any) -> bool:
     return all(callable(getattr(obj, name, None)) for name in ("forward", "backward"))
 
 
-def _at(layer: Any, path: Path) -> Any:
-    """What a layer holds there; None where nothing is."""
-    found = vars(layer).get(str(path[0]))
-    for key in path[1:]:
-        try:
-            found = found[key]
-        except (LookupError, TypeError):
-            return None
-    return found
-
-
-def _replaced(x: Any, old: Any, new: Any) -> Any:
-    """The same containers with one array in the place of another, wherever it stands."""
-    if x is old:
-        return new
-    if isinstance(x, dict):
-        x.update({key: _replaced(part, old, new) for key, part in x.items()})
-    elif isinstance(x, list):
-        x[:] = [_replaced(part, old, new) for part in x]
-    return x
-
-
-def _put(layer: Any, path: Path, value: Any) -> None:
-    old = _at(layer, path)
-    for name, part in vars(layer).items():
-        setattr(layer, name, _replaced(part, old, value))
-
-
 def _is_real(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 def _arrays(layer: Any) -> Iterator[Path]:
-    for name, value in vars(layer).items():
-        if _is_real(value):
-            yield (name,)
-        elif isinstance(value, dict):
-            yield from ((name, key) for key, part in value.items() if _is_real(part))
-        elif isinstance(value, list) and name in HOLDERS:
-            yield from ((name, k) for k, part in enumerate(value) if _is_real(part))
+    """Arrays that may be parameters; of lists those that are said to hold parameters."""
+    for path, value in walked(layer):
+        if _is_real(value) and (isinstance(path[-1], str) or path[-2] in HOLDERS):
+            yield path
 
 
 def _gradient_path(after: Any, path: Path) -> Path | None:
-    """Where the gradient of a parameter is after a backward."""
-    last = path[-1]
+    """Where the gradient of a parameter is after a backward: beside it, or in a container beside it."""
+    last, own = path[-1], path[:-1]
     names: list[str | int] = [s.format(last) for s in SPELLINGS] if isinstance(last, str) else [last]
-    options: list[Path] = [(str(name),) for name in names[1:]]
-    if len(path) == 1 or str(path[0]) in HOLDERS:
-        options += [(HOLDERS.get(str(path[0]), "grads"), name) for name in names]
+    options: list[Path] = [(*own, name) for name in names[1:]]
+    options += [(*own, "grads", name) for name in names]
+    if own and isinstance(last, str):
+        options += [(*own, BOXES[last])] if last in BOXES else []
+    if own:
+        outer, holder = own[:-1], str(own[-1])
+        options += [(*outer, name) for name in names[1:]]
+        options += [(*outer, HOLDERS[holder], name) for name in names if holder in HOLDERS]
     return next(
-        (option for option in options if isinstance(_at(after, option), np.ndarray | np.generic)), None
+        (option for option in options if isinstance(reached(after, option), np.ndarray | np.generic)), None
     )
+
+
+def _name(path: Path) -> str:
+    """`W`, `params_0`, `layers_2_W`."""
+    last = path[-1]
+    if not isinstance(last, str):
+        return "_".join(map(str, path))
+    return "_".join(str(part) for part in (*(p for p in path[:-1] if p not in HOLDERS), last))
 
 
 def held_parameters(
@@ -112,9 +92,9 @@ def held_parameters(
     except CODE_ERRORS:
         return []  # the check itself says what fails
     found: list[Held] = []
-    for path in _arrays(layer):
-        gradient, value = _gradient_path(state[0], path), _at(layer, path)
-        name = str(path[-1]) if isinstance(path[-1], str) else f"{path[0]}_{path[-1]}"
+    for path in sorted(_arrays(layer), key=len):  # of arrays that stand in two places the outer place
+        gradient, value = _gradient_path(state[0], path), reached(layer, path)
+        name = _name(path)
         known = name in taken or any(other.value(layer) is value or other.name == name for other in found)
         if gradient is not None and not known:
             found.append(Held(name, path, gradient))
@@ -128,11 +108,13 @@ def functions(
 
     def forward(*given: Any) -> Any:
         made = copy.deepcopy(layer)
+        new: list[tuple[Any, Any]] = []
         for parameter, value in zip(held, given[count:], strict=True):
-            _put(made, parameter.path, value)
-            before = _at(made, parameter.gradient)
+            new.append((parameter.value(made), value))
+            before = reached(made, parameter.gradient)
             if isinstance(before, np.ndarray):  # code that adds to what is there begins at zero
-                _put(made, parameter.gradient, np.zeros_like(value))
+                new.append((before, np.zeros_like(value)))
+        replaced(made, new)
         inner = NumpyPair("", (), (), [], getattr(made, methods[0]), getattr(made, methods[1]))
         arguments = given[:count]
         out, cached, cache = inner.split(inner.forward(*arguments), count)
@@ -144,7 +126,7 @@ def functions(
         if isinstance(found, dict) and not held:
             return found
         own = [found] if not isinstance(found, tuple | list) else list(found)
-        return (*own, *(_at(made, parameter.gradient) for parameter in held))
+        return (*own, *(reached(made, parameter.gradient) for parameter in held))
 
     return forward, backward
 
@@ -180,16 +162,15 @@ class LayerPair(NumpyPair):
         count = len(self.names) - len(self.held)
         lines = ["import numpy as np"]
         lines += [f"{n} = {literal(a)}" for n, a in zip(self.names[:count], args, strict=False)]
-        lines += [f"layer.{h.spelt()} = {literal(a)}" for h, a in zip(self.held, args[count:], strict=True)]
+        for parameter, value in zip(self.held, args[count:], strict=True):
+            own = parameter.value(self.layer)
+            places = [spelt(self.layer, path) for path, x in walked(self.layer) if x is own]
+            lines.append(" = ".join([*places, literal(value)]))
         douts = [literal(u) if u.shape else repr(float(u)) for u in upstream]
         dout = douts[0] if len(douts) == 1 else f"({', '.join(douts)})"
         lines.append(f"out = layer.{self.methods[0]}({', '.join(self.names[:count])})")
         lines.append(f"print(layer.{self.methods[1]}({dout}))")
-        return "\n".join([*lines, *(f"print(layer.{_spelt(h.gradient)})" for h in self.held)])
-
-
-def _spelt(path: Path) -> str:
-    return Held("", path, path).spelt()
+        return "\n".join([*lines, *(f"print({spelt(self.layer, h.gradient)})" for h in self.held)])
 
 
 def layer_pair(
@@ -216,26 +197,27 @@ def _on_numbers(x: Any, copies: Copies, seen: dict[int, Any]) -> Any:
         x.update({key: _on_numbers(part, copies, seen) for key, part in x.items()})
     elif isinstance(x, list):
         x[:] = [_on_numbers(part, copies, seen) for part in x]
+    elif type(x) is tuple:
+        return tuple(_on_numbers(part, copies, seen) for part in x)
     elif isinstance(x, FunctionType | MethodType):
         return copies.of(x)
-    elif hasattr(x, "__dict__") and not isinstance(x, type) and _is_own(type(x)):
+    elif is_own(x):
         seen[id(x)] = x
         x.__class__ = _class_of(type(x), copies)
         for name, part in list(vars(x).items()):
-            setattr(x, name, _on_numbers(part, copies, seen))
+            vars(x)[name] = _on_numbers(part, copies, seen)
     return x
-
-
-def _is_own(kind: type) -> bool:
-    return kind.__module__.split(".")[0] not in FOREIGN
 
 
 def _class_of(kind: type, copies: Copies) -> type:
     """A subclass whose functions are copies with another `numpy`."""
     rows: Mapping[str, Any] = {
-        name: value for base in reversed(kind.__mro__) if _is_own(base) for name, value in vars(base).items()
+        name: value
+        for base in reversed(kind.__mro__)
+        if not is_foreign(base)
+        for name, value in vars(base).items()
     }
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = {"__module__": kind.__module__}
     for name, value in rows.items():
         if isinstance(value, FunctionType):
             made[name] = copies.of(value)

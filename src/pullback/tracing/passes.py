@@ -10,12 +10,15 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pullback.tracing.arrays import Numbers, numbers
 from pullback.tracing.numbers import Number, World
+
+CODE = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType, np.ndarray)
 
 Upstream = Callable[[Sequence[tuple[int, ...]]], list[Any]]
 
@@ -102,30 +105,33 @@ class Pass(ABC):
         """Code that shows the gradients at a point."""
 
 
-def stripped(x: Any, plain: World) -> Any:
-    """Numbers without their tangents, in containers of any kind."""
+def stripped(x: Any, plain: World, seen: dict[int, Any] | None = None) -> Any:
+    """Numbers without their tangents, in containers of any kind; an object that stands in two places stays one."""
+    seen = {} if seen is None else seen
     if isinstance(x, Number):
         return Number(plain, x.plain())
     if isinstance(x, np.ndarray) and x.dtype == object:
         found = np.frompyfunc(lambda v: stripped(v, plain), 1, 1)(x.view(np.ndarray))
         return numbers(found)
     if isinstance(x, tuple) and hasattr(x, "_fields"):
-        return type(x)(*(stripped(part, plain) for part in x))
+        return type(x)(*(stripped(part, plain, seen) for part in x))
     if isinstance(x, list | tuple):
-        return type(x)(stripped(part, plain) for part in x)
-    if isinstance(x, dict):
-        return {key: stripped(part, plain) for key, part in x.items()}
-    if (
-        hasattr(x, "__dict__")
-        and not isinstance(x, type)
-        and not callable(x)
-        and not isinstance(x, np.ndarray)
-    ):
-        made = copy.copy(x)
-        for key, part in vars(x).items():
-            setattr(made, key, stripped(part, plain))
-        return made
+        return type(x)(stripped(part, plain, seen) for part in x)
+    if type(x) is dict:
+        return {key: stripped(part, plain, seen) for key, part in x.items()}
+    if isinstance(x, dict) or (hasattr(x, "__dict__") and not isinstance(x, CODE)):
+        return _copy_stripped(x, plain, seen)
     return x
+
+
+def _copy_stripped(x: Any, plain: World, seen: dict[int, Any]) -> Any:
+    if id(x) not in seen:
+        seen[id(x)] = made = copy.copy(x)
+        if isinstance(x, dict):
+            made.update({key: stripped(part, plain, seen) for key, part in x.items()})
+        for key, part in getattr(x, "__dict__", {}).items():
+            vars(made)[key] = stripped(part, plain, seen)
+    return seen[id(x)]
 
 
 def literal(x: Any) -> str:
