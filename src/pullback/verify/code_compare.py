@@ -178,6 +178,11 @@ def _compared(
             true.append(np.array(sums[start : start + size], dtype=object).reshape(shape))
             claimed.append(given_entries)
         start += size
+    return _entrywise(claimed, true, dual, plain)
+
+
+def _entrywise(claimed: Sequence[Any], true: Sequence[Any], dual: World, plain: World) -> Entrywise:
+    """The two sides, and what the worlds have seen on the way."""
     return Entrywise(
         tuple(claimed),
         tuple(true),
