@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -213,3 +213,26 @@ def test_a_wrong_rule_comes_with_the_derived_formula() -> None:
     wrong = check(rules, LINEAR).verdicts[1]  # type: ignore[attr-defined]
     assert wrong.right[-1].startswith("dw = x.T @ d"), wrong.right
     assert (wrong.mend.before, wrong.mend.after) == ("2 * (x.T @ d)", "x.T @ d")
+
+
+class Moments(NamedTuple):
+    mean: Any
+    square: Any
+
+
+def moments(act: Any, x: Any) -> Any:
+    return Moments(act(x).mean(), (x * x).mean())
+
+
+def moments_bwd(_act: Any, x: Any, g: Any) -> Any:
+    return ((g.mean * jax.numpy.cos(x) + g.square * x) / x.size,)
+
+
+def test_the_counterexample_has_the_structure_of_the_output_and_names_functions() -> None:
+    function = made(moments, lambda act, x: (moments(act, x), x), moments_bwd, (0,))
+    (found,) = check(function, [jax.numpy.sin, normal(3)]).verdicts
+    assert found.ok is False
+    shown: list[Any] = []
+    exec(found.paste, {"print": shown.append, "moments": function})
+    assert found.witness is not None
+    assert shown[0][0][found.witness.entry] == pytest.approx(found.witness.claimed)

@@ -333,3 +333,31 @@ def test_a_dictionary_that_the_forward_writes_to(state: dict[str, Any]) -> None:
     assert verdicts(found) == {"x": True, "gamma": True}
     assert [v.status for v in found.verdicts] == ["exact", "exact"]
     assert state.keys() == kept.keys()
+
+
+# ---- code to paste ----------------------------------------------------------------------------
+
+PAIR = (lambda x: x**3, lambda dout, x: dout * x**2)
+NESTED_PAIR = (lambda p: p["x"] ** 3, lambda dout, p: {"x": dout * p["x"] ** 2})
+
+
+class Methods:
+    @staticmethod
+    def forward(x: Any) -> Any:
+        return x**3, x
+
+    @staticmethod
+    def backward(dout: Any, x: Any) -> Any:
+        return dout * x**2
+
+
+@pytest.mark.parametrize(
+    ("obj", "given"), [(PAIR, normal(3)), (NESTED_PAIR, {"x": normal(3)}), (Methods, normal(3))]
+)
+def test_the_counterexample_of_a_pair_runs_where_its_functions_stand(obj: Any, given: Any) -> None:
+    (found,) = check(obj, [given]).verdicts
+    shown: list[Any] = []
+    exec(found.paste, {**globals(), "print": shown.append})
+    value = shown[0]["x"] if isinstance(shown[0], dict) else shown[0]
+    assert found.witness is not None
+    assert value[found.witness.entry] == pytest.approx(found.witness.claimed)

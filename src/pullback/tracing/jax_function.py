@@ -219,7 +219,10 @@ class JaxFunction(Pass):
 
     def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:
         lines = ["import jax, numpy as np", 'jax.config.update("jax_enable_x64", True)']
-        spelt = [Spelt(f"jax.numpy.asarray({literal(x)})") if isinstance(x, np.ndarray) else x for x in args]
+        spelt = [
+            Spelt(f"jax.numpy.asarray({literal(x)})" if isinstance(x, np.ndarray) else literal(x))
+            for x in args
+        ]
         names = self.arguments.names
         lines += [
             f"{name} = {part!r}" for name, part in zip(names, self.arguments.packed(spelt), strict=True)
@@ -228,8 +231,20 @@ class JaxFunction(Pass):
         inner, given = f"{self.label}({', '.join(names)})", ", ".join(wanted)
         lines.append(f"out, pull = jax.vjp(lambda {given}: {inner}, {given})")
         douts = [f"jax.numpy.asarray({literal(u)})" for u in upstream]
-        lines.append(f"print(pull({douts[0] if len(douts) == 1 else '(' + ', '.join(douts) + ')'}))")
+        lines.append(f"print(pull({self._as_output(args, douts)}))")
         return "\n".join(lines)
+
+    def _as_output(self, args: Sequence[Any], douts: Sequence[str]) -> str:
+        """Upstream gradients in the structure of the output, as code."""
+        import jax
+
+        with wide():
+            tree: Any = jax.tree_util.tree_structure(jax.eval_shape(lambda: self._value(_given(args))))
+        if jax.tree_util.treedef_is_leaf(tree):
+            return douts[0]
+        if tree == jax.tree_util.tree_structure(tuple(douts)):
+            return f"({', '.join(douts)}{',' * (len(douts) == 1)})"
+        return f"jax.tree.unflatten(jax.tree.structure(out), [{', '.join(douts)}])"
 
 
 def _places(args: Sequence[Any]) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.tracing.creation import retargeted
 from pullback.tracing.numpy_pair import CODE_ERRORS, NumpyPair
-from pullback.tracing.passes import Pass, literal
+from pullback.tracing.passes import Pass, called, literal
 
 Path = tuple[str | int, ...]
 ABSENT: Final = object()  # the backward says nothing of this array
@@ -173,14 +173,14 @@ class NestedPair(NumpyPair):
         lines = ["import numpy as np"]
         for name, x in zip(self.nested.names, self.nested.packed(args), strict=True):
             lines.append(f"{name} = {_source(x)}")
-        called = ", ".join(self.nested.names)
+        given = ", ".join(self.nested.names)
         inner = NumpyPair("", (), (), [], *self.own)
         douts = [literal(u) if u.shape else repr(float(u)) for u in upstream]
         dout = douts[0] if len(douts) == 1 else f"({', '.join(douts)})"
         _, cached, _ = inner.split(self.own[0](*self.nested.packed(args)), len(args))
-        lines.append(f"{'out, cache' if cached else 'out'} = {self.own[0].__name__}({called})")
-        last = "cache" if cached else called
-        return "\n".join([*lines, f"print({self.own[1].__name__}({dout}, {last}))"])
+        lines.append(f"{'out, cache' if cached else 'out'} = {called(self.own[0], 'forward')}({given})")
+        last = "cache" if cached else given
+        return "\n".join([*lines, f"print({called(self.own[1], 'backward')}({dout}, {last}))"])
 
 
 def _source(x: Any) -> str:

@@ -22,6 +22,7 @@ from pullback.tracing.passes import (
     FloatRun,
     Pass,
     Upstream,
+    called,
     changed,
     literal,
     snapshot,
@@ -223,14 +224,16 @@ class NumpyPair(Pass):
     def paste(self, args: Sequence[Any], upstream: Sequence[Any]) -> str:
         lines = ["import numpy as np"]
         lines += [f"{name} = {literal(a)}" for name, a in zip(self.names, args, strict=True)]
-        called = f"{self.forward.__name__}({', '.join(self.names)})"
+        ran = f"{called(self.forward, 'forward')}({', '.join(self.names)})"
+        back = called(self.backward, "backward")
         _, cached, _ = self.split(self.forward(*[copied(a) for a in args]), len(args))
         douts = [literal(u) if u.shape else repr(float(u)) for u in upstream]
         dout = douts[0] if len(douts) == 1 else f"({', '.join(douts)})"
         if cached:
-            lines += [f"out, cache = {called}", f"print({self.backward.__name__}({dout}, cache))"]
+            lines += [f"out, cache = {ran}", f"print({back}({dout}, cache))"]
         else:
-            lines.append(f"print({self.backward.__name__}({dout}, {', '.join(self.names)}))")
+            given = ", ".join([dout, *(self.names if self.rest(False, None, args) else ())])
+            lines.append(f"print({back}({given}))")
         return "\n".join(lines)
 
 

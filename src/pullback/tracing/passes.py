@@ -7,6 +7,7 @@ a domain), everything else is handed on as it is.
 from __future__ import annotations
 
 import copy
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,23 @@ def literal(x: Any) -> str:
         kind = "" if x.dtype in (np.float64, np.int64) or x.dtype == bool else f", dtype=np.{x.dtype}"
         text = " ".join(text.split())
         return f"np.array({text}{kind or (', dtype=float' if x.dtype == np.float64 else '')})"
-    return repr(x)
+    return called(x, repr(x)) if callable(x) else repr(x)
+
+
+def called(f: Any, otherwise: str) -> str:
+    """A function as code of its own module says it: `Tanh.forward`, `pair[1]` for one without a name."""
+    name = str(getattr(f, "__qualname__", "<>")).rpartition("<locals>.")[2]
+    if "<" not in name:
+        home = str(getattr(f, "__module__", "") or "").split(".")[0]
+        library = {"jax": "jax.numpy", "numpy": "np"}.get(home, "")
+        known = library and getattr(sys.modules.get(library.replace("np", "numpy")), name, None) is f
+        return f"{library}.{name}" if known else name
+    for held, value in getattr(f, "__globals__", {}).items():
+        if value is f:
+            return str(held)
+        if isinstance(value, list | tuple) and any(part is f for part in value):
+            return f"{held}[{next(k for k, part in enumerate(value) if part is f)}]"
+    return otherwise
 
 
 def snapshot(x: Any) -> Any:
