@@ -298,3 +298,27 @@ def test_an_example_is_needed_and_its_names_are_those_of_the_code() -> None:
         capture(nn.Linear(2, 2), {"y": torch.randn(1, 2)})
     with pytest.raises(DomainProblem, match="list is nothing that can be derived"):
         capture([], None)
+
+
+POOLS = {
+    "ceil_mode": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "count_include_pad": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "divisor_override": lambda x: F.avg_pool2d(x, 2, divisor_override=3),
+    "dilation": lambda x: F.max_pool2d(x, 2, 1, dilation=2),
+    "dilation and ceil_mode": lambda x: F.max_pool2d(x, 3, 2, 1, 2, True),
+    "fold": lambda x: F.fold(
+        torch.tanh(F.unfold(x[:, :1, :4, :3], 2, padding=1, stride=2)), (4, 3), 2, padding=1, stride=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_windows_agree_with_autograd(name: str) -> None:
+    x = torch.randn(2, 2, 6, 5, dtype=torch.float64, requires_grad=True)
+    y = POOLS[name](x)
+    upstream = torch.randn_like(y)
+    (expected,) = torch.autograd.grad(y, x, upstream)
+    derivation = pullback.derive(POOLS[name], (x,))
+    found = derivation.compile()({"x": x.detach().numpy()}, upstream.numpy())["x"]
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-10)
+    assert derivation.report.unknown == 0

@@ -134,12 +134,12 @@ def instance_norm(
 # ---- convolution and pooling
 
 
-def _pair(x: Any) -> list[int]:
+def pair(x: Any) -> list[int]:
     listed = list(x) if isinstance(x, list | tuple) else [x]
     return listed * 2 if len(listed) == 1 else listed
 
 
-def _option(name: str, x: Sequence[int], default: int) -> str:
+def option_text(name: str, x: Sequence[int], default: int) -> str:
     if all(n == default for n in x):
         return ""
     return f", {name}={x[0] if len(set(x)) == 1 else f'({x[0]}, {x[1]})'}"
@@ -160,10 +160,14 @@ def _convolution(rank: int) -> Row:
             return phrases.squeeze(
                 w, row(w, phrases.new_axis(w, x, 0), kernel, bias, stride, padding, dilation, groups), 0
             )
-        steps, gaps = _pair(stride)[:rank], _pair(dilation)[:rank]
+        steps, gaps = pair(stride)[:rank], pair(dilation)[:rank]
         sizes = [length(kernel, k + 2) for k in range(rank)]
         pads = _padding(padding, sizes, gaps)[:rank]
-        options = _option("stride", steps, 1) + _option("padding", pads, 0) + _option("dilation", gaps, 1)
+        options = (
+            option_text("stride", steps, 1)
+            + option_text("padding", pads, 0)
+            + option_text("dilation", gaps, 1)
+        )
         options += f", groups={groups}" if groups != 1 else ""
         lengths = [
             f"({size_text(x.shape[k + 2])} + {2 * p} - {g * (r - 1)} - 1)//{s} + 1"
@@ -181,68 +185,7 @@ def _padding(padding: Any, sizes: Sequence[int], gaps: Sequence[int]) -> list[in
         return [0] * len(sizes)
     if padding == "same":
         return [g * (r - 1) // 2 for r, g in zip(sizes, gaps, strict=True)]
-    return _pair(padding)
-
-
-def _pool(name: str) -> Row:
-    def row(w: Writer, x: Value, size: Any, stride: Any = None, padding: Any = 0, *more: Any) -> Value:
-        if x.rank == 3:
-            return phrases.squeeze(w, row(w, phrases.new_axis(w, x, 0), size, stride, padding, *more), 0)
-        window, steps, pads = _pair(size), _pair(stride) if stride else _pair(size), _pair(padding)
-        dilated = name == "max_pool2d" and more and _pair(more[0]) != [1, 1]
-        if (
-            dilated
-            or (more and more[-1] is True and name == "max_pool2d")
-            or (name == "avg_pool2d" and more and more[0] is True)
-        ):
-            raise refuse(f"{name} with dilation or ceil_mode")
-        if any(pads):
-            inside = name == "avg_pool2d" and len(more) > 1 and more[1] is False
-            if inside:
-                raise refuse("avg_pool2d with count_include_pad=False")
-            filling = NEGATIVE if name == "max_pool2d" else 0.0
-            x = phrases.pad(w, x, [(0, 0), (0, 0), *((p, p) for p in pads)], filling)
-        lengths = [f"({size_text(x.shape[k + 2])} - {window[k]})//{steps[k]} + 1" for k in (0, 1)]
-        shown = str(window[0]) if window[0] == window[1] else f"({window[0]}, {window[1]})"
-        option = "" if steps == window else _option("stride", steps, 0)
-        style = "operator" if name == "max_pool2d" else "contraction"
-        return w.define(f"{name}({{0}}, {shown}{option})", x, shape=(*x.shape[:2], *lengths), style=style)  # type: ignore[arg-type]
-
-    return row
-
-
-def _one_axis(row: Row) -> Row:
-    """Pooling along one axis, as pooling along two of which one has size 1."""
-
-    def pooled(w: Writer, x: Value, size: Any, stride: Any = None, padding: Any = 0, *more: Any) -> Value:
-        one, step, edge = ((_pair(n)[0] if n else n) for n in (size, stride, padding))
-        tall = phrases.new_axis(w, x, x.rank - 1)
-        return phrases.squeeze(w, row(w, tall, [1, one], [1, step or one], [0, edge or 0], *more), -2)
-
-    return pooled
-
-
-def _adaptive(name: str) -> Row:
-    def row(w: Writer, x: Value, size: Any) -> Any:
-        target = [n if n is not None else x.shape[x.rank - 2 + k] for k, n in enumerate(_pair(size))]
-        if target == [1, 1]:
-            return phrases.reduce(w, "mean" if name == "avg" else "max", x, (-2, -1), True)
-        lengths = [length(x, k) for k in (-2, -1)]
-        if any(n % t for n, t in zip(lengths, target, strict=True)):
-            raise refuse(f"adaptive pooling of {lengths} to {target}, which does not divide")
-        window = [n // t for n, t in zip(lengths, target, strict=True)]
-        return x if window == [1, 1] else _pool(f"{name}_pool2d")(w, x, window)
-
-    return row
-
-
-def _adaptive_1d(name: str) -> Row:
-    def row(w: Writer, x: Value, size: Any) -> Any:
-        return phrases.squeeze(
-            w, _adaptive(name)(w, phrases.new_axis(w, x, x.rank - 1), [1, _pair(size)[0]]), -2
-        )
-
-    return row
+    return pair(padding)
 
 
 def upsample_nearest2d(w: Writer, x: Value, size: Any = None, *more: Any) -> Value:
@@ -348,14 +291,6 @@ TABLE: Final[dict[str, Row]] = {
     "instance_norm": instance_norm,
     "conv1d": _convolution(1),
     "conv2d": CONV2D,
-    "max_pool2d": _pool("max_pool2d"),
-    "avg_pool2d": _pool("avg_pool2d"),
-    "max_pool1d": _one_axis(_pool("max_pool2d")),
-    "avg_pool1d": _one_axis(_pool("avg_pool2d")),
-    "adaptive_avg_pool2d": _adaptive("avg"),
-    "adaptive_avg_pool1d": _adaptive_1d("avg"),
-    "adaptive_max_pool2d": lambda w, x, s: (_adaptive("max")(w, x, s), None),
-    "adaptive_max_pool1d": lambda w, x, s: (_adaptive_1d("max")(w, x, s), None),
     "upsample_nearest2d": upsample_nearest2d,
     "pixel_shuffle": pixel_shuffle,
     "scaled_dot_product_attention": attention,

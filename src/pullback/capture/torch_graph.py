@@ -19,6 +19,7 @@ from pullback.capture.aten_data import TABLE as DATA
 from pullback.capture.aten_data import ungraded
 from pullback.capture.aten_layers import TABLE as LAYERS
 from pullback.capture.aten_losses import TABLE as LOSSES
+from pullback.capture.aten_pooling import TABLE as POOLING
 from pullback.capture.aten_recurrent import TABLE as RECURRENT
 from pullback.capture.aten_views import TABLE as VIEWS
 from pullback.capture.captured import Captured
@@ -30,14 +31,9 @@ from pullback.errors import DomainProblem, InternalProblem, PullbackError, neare
 from pullback.reading.shapes import parse_size
 from pullback.sizes import same_size, shape_text, size_text
 
-_ROWS: Final = {**OPERATIONS, **VIEWS, **LAYERS, **CELLS, **LOSSES, **RECURRENT, **DATA}
+_ROWS: Final = {**OPERATIONS, **VIEWS, **LAYERS, **POOLING, **CELLS, **LOSSES, **RECURRENT, **DATA}
 TABLE: Final = {**_ROWS, **aten_more.table(_ROWS.__getitem__)}
-LETTERS: Final = {
-    1: ("N",),
-    2: ("N",),
-    3: ("B", "T"),
-    4: ("N",),
-}  # names of free sizes, by the rank of an input
+LETTERS: Final = {1: ("N",), 2: ("N",), 3: ("B", "T"), 4: ("N",)}  # names of free sizes, by rank of an input
 # Of code without parameters of its own every axis is free, as far as it says nothing else.
 WHOLE: Final = {1: ("N",), 2: ("N", "D"), 3: ("B", "T", "D"), 4: ("B", "C", "H", "W")}
 
