@@ -217,3 +217,42 @@ def test_the_labels_of_the_example_are_looked_at(inside: Any, ok: bool) -> None:
 
     x = np.random.default_rng(0).normal(size=(4, 5))
     assert check((part_of_words, backward), [x, np.array([0, 7, 2, 4]), 0, 5], wrt=["x"]).ok is ok
+
+
+def turned(x: Any) -> Any:
+    """(a, b) → (-b, a) of the two halves of the last axis."""
+    half = x.shape[-1] // 2
+    return np.concatenate([-x[..., half:], x[..., :half]], axis=-1)
+
+
+def turned_pairs(x: Any) -> Any:
+    """(a, b) → (-b, a) of the neighbours along the last axis."""
+    return np.stack([-x[..., 1::2], x[..., ::2]], axis=-1).reshape(x.shape)
+
+
+HALF_ANGLES = np.random.default_rng(4).normal(size=(3, 2))
+HALVES, NEIGHBOURS = np.concatenate([HALF_ANGLES, HALF_ANGLES], -1), np.repeat(HALF_ANGLES, 2, -1)
+
+
+@pytest.mark.parametrize(
+    ("turn", "sign", "angles", "ok"),
+    [
+        (turned, -1, HALVES, True),
+        (turned, 1, HALVES, False),
+        (turned, -1, NEIGHBOURS, False),  # the turned sine is not the sine itself
+        (turned_pairs, -1, NEIGHBOURS, True),
+        (turned_pairs, 1, NEIGHBOURS, False),
+        (turned_pairs, -1, HALVES, False),
+    ],
+)
+def test_angles_of_a_rotation_keep_their_repetition(turn: Any, sign: int, angles: Any, ok: bool) -> None:
+    def rotated(x: Any, cos: Any, sin: Any) -> Any:
+        return x * cos + turn(x) * sin
+
+    def back(dy: Any, x: Any, cos: Any, sin: Any) -> Any:
+        return dy * cos + sign * turn(dy) * sin
+
+    x = np.random.default_rng(5).normal(size=(2, 3, 4))
+    verdict = check((rotated, back), [x, np.cos(angles), np.sin(angles)], wrt=["x"])
+    assert verdict.ok is ok
+    assert "one half repeats the other" in " ".join(verdict.verdicts[0].notes)

@@ -19,8 +19,8 @@ _END: Final[ContextVar[float | None]] = ContextVar("end", default=None)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Code that is still being recorded after so long is left unread: loops over entries record each of them."""
-    token = _END.set(time.monotonic() + seconds)
+    """Code that takes so long of work to be recorded is left unread: loops over entries record each of them."""
+    token = _END.set(time.thread_time() + seconds)
     try:
         yield
     finally:
@@ -46,7 +46,7 @@ def _entered(frame: Any, event: str, _: Any) -> Any:
 
 def _seen(frame: Any, event: str, _: Any) -> Any:
     end = _END.get()
-    if end is not None and time.monotonic() > end:
+    if end is not None and time.thread_time() > end:
         raise Untraceable("its loops take too long to be recorded")
     if event in ("line", "return"):
         for name, value in frame.f_locals.items():

@@ -26,7 +26,17 @@ from pullback.verify.code_structure import own_types, structure
 from pullback.verify.code_ties import compare_ties
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.code_witness import show
-from pullback.verify.points import KINDS, Args, draw, legal_sizes, ordered, other_numbers, small, template
+from pullback.verify.points import (
+    KINDS,
+    Args,
+    draw,
+    legal_sizes,
+    ordered,
+    other_numbers,
+    repeating,
+    small,
+    template,
+)
 
 TRIALS: Final = 64  # at once, in the field
 PATIENCE: Final = 2  # sizes that cannot be traced before the code is given up
@@ -48,7 +58,10 @@ def judge_code(
     `args` is one example, float arrays as float64; `dtypes` their own types by position. Raises `PullbackError` where
     the forward does not run on the example.
     """
-    check = Check(code, template(code.names, args, shapes), dtypes)
+    check = Check(code, repeating(template(code.names, args, shapes), code.wrt), dtypes)
+    if check.made.repeats:
+        said = ", ".join(code.names[p] for p in check.made.repeats)
+        code.notes.append(f"{said}: along the last axis one half repeats the other, as in the example")
     try:
         code.outputs(args)
     except CodeProblem as problem:
@@ -215,11 +228,11 @@ def in_the_field(check: Check) -> None:
 def _trials(check: Check, args: Args) -> list[list[bool | None]]:
     try:
         try:
-            return [field_trial(check.code, args, 1, check.made.characters, TRIALS)]
+            return [field_trial(check.code, args, 1, check.made, TRIALS)]
         except Undecided:
             tried = []
             for seed in range(RETRIES):
-                tried.append(field_trial(check.code, args, seed + 1, check.made.characters, 1))
+                tried.append(field_trial(check.code, args, seed + 1, check.made, 1))
                 if sum(all(a is not None for a in answers) for answers in tried) >= ENOUGH:
                     break
             return tried

@@ -17,7 +17,8 @@ from pullback.evaluator.residues import P, Q
 from pullback.tracing.arrays import numbers
 from pullback.tracing.numbers import Number, Untraceable, World, is_infinite
 from pullback.tracing.passes import Pass, is_float_array
-from pullback.verify.values import FIXED, MATRICES
+from pullback.verify.points import Template
+from pullback.verify.values import FIXED, MATRICES, repeated
 
 DIGITS: Final = 1e-25  # relative: equal to as many digits as the domain keeps
 WEIGHT: Final = 10**6  # the largest entry of a random direction
@@ -230,7 +231,9 @@ def _floats_of(x: Any, plain: World) -> Any:
 # ---- the finite field -----------------------------------------------------------------------
 
 
-def field_values(domain: PrimeField, x: Any, kind_of: str, rng: np.random.Generator) -> list[Any]:
+def field_values(
+    domain: PrimeField, x: Any, kind_of: str, rng: np.random.Generator, repeats: str = ""
+) -> list[Any]:
     """Random residues of the character of an input; positive ones are squares, so that roots of them exist."""
     if kind_of in FIXED:
         return _values(domain, x)
@@ -252,17 +255,17 @@ def field_values(domain: PrimeField, x: Any, kind_of: str, rng: np.random.Genera
         case "lower" | "upper":
             keep = np.tri(found.shape[-1], dtype=bool)
             found[..., ~(keep if kind_of == "lower" else keep.T)] = domain.number(Fraction(0))
-    return list(found.flat)
+    return list((repeated(found, repeats) if repeats else found).flat)
 
 
-def field_trial(
-    code: Pass, args: Sequence[Any], seed: int, characters: Sequence[str], trials: int
-) -> list[bool | None]:
+def field_trial(code: Pass, args: Sequence[Any], seed: int, made: Template, trials: int) -> list[bool | None]:
     """For each input: whether ⟨v, gradient⟩ = ⟨upstream, J v⟩ for a random v; None where nothing has a value."""
     domain = PrimeField(trials, key=seed)
     rng = np.random.default_rng(seed)
     inputs = [p for p, x in enumerate(args) if is_float_array(x)]
-    values = {p: field_values(domain, args[p], characters[p], rng) for p in inputs}
+    values = {
+        p: field_values(domain, args[p], made.characters[p], rng, made.repeats.get(p, "")) for p in inputs
+    }
     sizes = [len(values[p]) for p in code.wrt]
     count = len(code.wrt)
     directions = _random_directions(sizes, rng, P)

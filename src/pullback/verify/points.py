@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ class Template:
     axes: tuple[tuple[str | int, ...] | None, ...]
     sizes: dict[str, int]  # of the example
     characters: tuple[str, ...] = ()
+    repeats: Mapping[int, str] = field(default_factory=dict)  # of data whose last axis repeats itself
 
     def shape(self, position: int, sizes: Sizes) -> tuple[int, ...]:
         axes = self.axes[position] or ()
@@ -82,6 +83,12 @@ def _broadcasts(made: Template, sizes: Sizes) -> bool:
     batch = sizes.get(BATCH, 1)
     others = [n for name, n in sizes.items() if name != BATCH]
     return made.sizes.get(BATCH) == 1 and batch > 1 and (1 in others or batch in others)
+
+
+def repeating(made: Template, wrt: Sequence[int]) -> Template:
+    """The template in which data keep how their last axis repeats itself in the example."""
+    found = {p: values.repetition(x) for p, x in enumerate(made.args) if p not in wrt}
+    return replace(made, repeats={p: how for p, how in found.items() if how})
 
 
 def _entries(entry: str | Sequence[str | int]) -> list[str | int]:
@@ -244,12 +251,20 @@ def draw(
             total = _total(made, sizes, example) if kind_of == "boundaries" else bound
             drawn.append(np.asarray(values.integers(example, kind_of, shape, rng, bound, total)))
         elif example.dtype.kind == "f":
-            drawn.append(np.asarray(values.floats(example, kind_of, shape, kind, rng, thresholds)))
+            found = np.asarray(values.floats(example, kind_of, shape, kind, rng, thresholds))
+            drawn.append(_repeated(found, made.repeats.get(position, "")))
         else:
             drawn.append(example)
     if kind == "equal":
         values.equalise(drawn, made.characters)
     return drawn
+
+
+def _repeated(x: Any, how: str) -> Any:
+    """Raises `CodeProblem` for an odd size, at which no half repeats another: no size for this code."""
+    if how and x.shape[-1] % 2:
+        raise CodeProblem("forward", ValueError("the last axis of an argument has no two halves"))
+    return values.repeated(x, how) if how else x
 
 
 def _lengths(made: Template, sizes: Sizes) -> Iterator[int]:

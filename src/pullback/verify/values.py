@@ -18,6 +18,7 @@ MATRICES: Final = ("definite", "symmetric", "lower", "upper")
 CLOSE: Final = 1e-6
 FAR: Final = 1e4  # a larger number stands for infinity, in a mask
 MAGNITUDES: Final = {"large": 16.0, "tiny": 1 / 64}
+PLAIN: Final = ("", "unit", "positive")  # nothing but a range of values
 FIXED: Final = ("infinite", "one-hot", "one-hot channels", "signs", "marks", "lower marks")
 
 
@@ -89,6 +90,24 @@ def _character_of_matrix(x: Any) -> str:
     if _is_lower(np.swapaxes(x, -1, -2)):
         return "upper"
     return "unit" if _within(x) else "positive" if bool((x > 0).all()) else ""
+
+
+def repetition(x: Any) -> str:
+    """How the entries along the last axis repeat, as angles of a rotation do: "halves", "pairs", or not at all."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or character(x) not in PLAIN:
+        return ""
+    width = x.shape[-1] if x.ndim else 0
+    if width < 2 or width % 2 or bool((x == x.flat[0]).all()):
+        return ""
+    return next((how for how in ("halves", "pairs") if np.array_equal(x, repeated(x, how))), "")
+
+
+def repeated(x: Any, how: str) -> Any:
+    """An array whose last axis, of even size, repeats itself in this way; half of its entries stay."""
+    if how == "pairs":
+        return np.repeat(x[..., ::2], 2, axis=-1)
+    half = x[..., : x.shape[-1] // 2]
+    return np.concatenate([half, half], axis=-1)
 
 
 # ---- values of that character -------------------------------------------------------------------
@@ -235,6 +254,6 @@ def equalise(args: list[Any], characters: Sequence[str]) -> None:
     """Float arrays of one shape become equal, which is where differences are zero."""
     first: dict[tuple[int, ...], Any] = {}
     for position, value in enumerate(args):
-        plain = characters[position] in ("", "unit", "positive")
+        plain = characters[position] in PLAIN
         if plain and isinstance(value, np.ndarray) and value.dtype.kind == "f":
             args[position] = first.setdefault(value.shape, value).copy()
