@@ -40,6 +40,7 @@ class Findings:
     rounding: set[int] = field(default_factory=set)
     missing: set[int] = field(default_factory=set)  # gradients that are None
     thresholds: set[float] = field(default_factory=set)
+    example: tuple[Template, Entrywise | None] | None = None  # what was found at it
     untraceable: str = ""
     has_kinks: bool = False
 
