@@ -12,6 +12,7 @@ import linecache
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import thread_time
 from typing import Any
 
 from pullback.capture.captured import Captured
@@ -31,6 +32,7 @@ from pullback.verify.setting import Setting
 
 Place = tuple[str, int]
 LONGEST = 40  # lines of code that is searched
+SEARCHED = 3.0  # seconds after which the edit of no further input is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ def mends_in_code(
     """For some inputs the edit that mends their gradient; without those for which none was found."""
     found = {}
     upstream = upstream_names(code, args)
+    started = thread_time()
     for name in names:
+        if thread_time() - started > SEARCHED:
+            break
         try:
             both = _both(code, args, code.names.index(name), upstream)
             edit = None if both is None else _Reading(code, forward, both, name, upstream).mend()
