@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import mpmath
@@ -156,3 +157,21 @@ def gradient(derivation: Derivation, name: str, x: Any) -> Any:
     upstream = np.ones(x.shape[: output.rank], dtype=x.dtype) if output.rank else None
     with np.errstate(all="ignore"):
         return derivation.compile()({name: x}, upstream)[name]
+
+
+LARGE = [
+    # program, x, the gradient
+    ("y = log(exp(X) - 1)", [1e-20, 800.0, 0.5], [1e20, 1.0, 1 / (1 - math.exp(-0.5))]),
+    ("E = exp(X); y = 1 / (E - 1)", [800.0, 1.0], [0.0, -math.e / (math.e - 1) ** 2]),
+    ("y = X / sqrt(sum(X**2))", [3e200, 4e200], [0.16e-200 / 5, -0.12e-200 / 5]),
+]
+
+
+@pytest.mark.parametrize(("program", "x", "expected"), LARGE, ids=[row[0] for row in LARGE])
+def test_a_value_that_exists_is_found_where_its_parts_overflow(
+    program: str, x: list[float], expected: list[float]
+) -> None:
+    backward = derive(program, {"X": "N"}).compile()
+    with np.errstate(over="ignore"):
+        found = backward({"X": np.array(x)}, np.ones(len(x)))
+    np.testing.assert_allclose(found["X"], expected, rtol=1e-13, atol=0)

@@ -129,6 +129,8 @@ SHAPES: list[Row] = [
         (3, 9),
         "keepdims",
     ),
+    ("X: [N]\nY = concatenate([X, zeros([-1])])", ShapeProblem, "a size is not negative: -1", (2, 21), ""),
+    ("X: [N]\nY = concatenate([X, ones([1-N])])", ShapeProblem, "a size is not negative", (2, 21), ""),
     ("Y = X @ 2", ShapeProblem, "@ takes no scalar", (1, 9), "use *"),
     ("Y = X @ W + b", ShapeProblem, "the shape of b cannot be inferred", (1, 13), "b: [M]"),
     ("L = sum(X @ W) / N", ShapeProblem, "the shape of N cannot be inferred", (1, 18), "X: [N]"),

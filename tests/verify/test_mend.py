@@ -224,3 +224,29 @@ def test_the_line_as_derived_is_the_last_resort(
     verdict = claim(program, {"x": text}, shapes=shapes)
     assert verdict.ok is False and verdict.mend is not None
     assert after is None or after in str(verdict.mend)
+
+
+@pytest.mark.parametrize(
+    ("program", "shapes", "ranges", "text", "after"),
+    [
+        (
+            "Y[n,p,q] = X[n,2*p+r,2*q+s] * K[r,s]",
+            {"X": "N H W", "K": "R R"},
+            {"p": "(H-R)//2+1", "q": "(W-R)//2+1"},
+            "dX[n,h,w] = dY[n,p,q] * K[r,s] * (h == p+r) * (w == q+s)",
+            "(h == 2 * p + r) * (w == 2 * q + s)",
+        ),
+        (
+            "Y[n,p,q] = X[n,p+2*r,q+2*s] * K[r,s]",
+            {"X": "N H W", "K": "R S"},
+            {"p": "H-2*(R-1)", "q": "W-2*(S-1)"},
+            "dX[n,h,w] = dY[n,p,q] * K[r,s] * (h == p+r) * (w == q+s)",
+            "(h == p + 2 * r) * (w == q + 2 * s)",
+        ),
+    ],
+)
+def test_a_stride_or_a_dilation_that_is_missing_in_two_places(
+    program: str, shapes: dict[str, str], ranges: dict[str, str], text: str, after: str
+) -> None:
+    verdict = claim(program, {"X": text}, shapes=shapes, ranges=ranges)
+    assert verdict.mend is not None and after in str(verdict.mend)

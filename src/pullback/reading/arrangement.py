@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from pullback.affine import not_negative
 from pullback.errors import ShapeProblem
 from pullback.expression import (
     MINUS_ONE,
@@ -236,6 +237,9 @@ def _roll(arguments: Arguments) -> Value:
 def _filled(value: Expr) -> Callable[[Arguments], Value]:
     def build(arguments: Arguments) -> Value:
         shape = tuple(arguments.context.size(node) for node in arguments.sizes("shape"))
+        for size in shape:
+            if size is not ZERO and not_negative(neg(size)):
+                raise arguments.shape_problem(f"a size is not negative: {size_text(size)}")
         return Value(shape, lambda at: value)
 
     return build

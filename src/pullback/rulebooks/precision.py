@@ -55,10 +55,16 @@ class Precision:
 
         A forward `x / norm(x)` has no value at 0, so it stays; in a gradient it is the norm's derivative.
         """
-        quotients = (self.proportional, self.multiplied_out)
+        quotients = (self.log_of_difference, self.exp_over_difference, self.proportional, self.multiplied_out)
         at_zero = (self.norm_at_zero, self.product_at_zero)
         first = (*quotients, *at_zero) if self.gradients else quotients
-        then = (self.log_near_one, self.exp_near_zero, self.one_minus_cos, self.variance, self.root)
+        then = (
+            self.log_near_one,
+            self.exp_near_zero,
+            self.one_minus_cos,
+            self.variance,
+            self.root,
+        )
         return tuple(tuple(rule(law) for law in laws) for laws in (first, then))
 
     def log_near_one(self, e: Expr) -> Applied:
@@ -131,12 +137,50 @@ class Precision:
 
     def root(self, e: Expr) -> Applied:
         """sqrt(Σ_k x[k]²) = norm(x)"""
-        if not (isinstance(e, Pow) and e.exponent is HALF):
+        if not (isinstance(e, Pow) and isinstance(e.exponent, Num) and abs(e.exponent.value) == HALF.value):
             return None
         match self.seen.opened(e.base):
             case Sum(indices, Pow(x, Num(two))) if two == 2 and tensors(x):
-                return Element("norm", (), (indices,), (x,), ()), "sqrt(Σ x²) = norm(x)"
+                norm = Element("norm", (), (indices,), (x,), ())
+                return power(norm, num(int(2 * e.exponent.value))), "sqrt(Σ x²) = norm(x)"
         return None
+
+    def log_of_difference(self, e: Expr) -> Applied:
+        """log(exp(x) - 1) = x + log(-expm1(-x))"""
+        match e:
+            case Call("log", (inner,)):
+                x = self._exp_less_one(inner)
+                if x is not None:
+                    rest = call("log", neg(call("expm1", neg(x))))
+                    return add(x, rest), "log(exp(x) - 1) = x + log(1 - exp(-x))"
+        return None
+
+    def exp_over_difference(self, e: Expr) -> Applied:
+        """exp(x) / (exp(x) - 1) = -1 / expm1(-x)"""
+        if not isinstance(e, Mul):
+            return None
+        for below in e.factors:
+            if not (isinstance(below, Pow) and _is_below(below)):
+                continue
+            x = self._exp_less_one(below.base)
+            above = next((f for f in e.factors if x is not None and self._is_exp(f, x)), None)
+            if x is not None and above is not None:
+                rest = [f for f in e.factors if f is not below and f is not above]
+                inverse = power(neg(call("expm1", neg(x))), MINUS_ONE)
+                left = power(below.base, add(below.exponent, ONE))
+                return mul(*rest, inverse, left), "exp(x) / (exp(x) - 1) = 1 / (1 - exp(-x))"
+        return None
+
+    def _exp_less_one(self, e: Expr) -> Expr | None:
+        """x where the expression is exp(x) - 1."""
+        found = self.seen.difference(self.seen.opened(e), "exp")
+        return found.argument if found is not None and found.scale is MINUS_ONE and not found.rest else None
+
+    def _is_exp(self, e: Expr, x: Expr) -> bool:
+        match self.seen.opened(e):
+            case Call("exp", (inner,)):
+                return key(inner) == key(x)
+        return False
 
     def proportional(self, e: Expr) -> Applied:
         """f / (c f) = 1 / c, for a number c, though f may vanish"""

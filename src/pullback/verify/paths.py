@@ -10,6 +10,7 @@ from pullback.verify.edits import Change, Vocabulary
 from pullback.verify.tree import Spot, binary, call, expression, name, number, text_of, transposed
 
 KEPT = ast.Constant(True)
+MOST_PLACES = 5  # of index expressions of which two are changed at once
 
 
 def missing(spot: Spot, known: Vocabulary) -> Iterator[Change]:
@@ -161,19 +162,34 @@ def _slots(value: ast.expr) -> Iterator[tuple[ast.expr, str, int]]:
     for text, node in texts.items():
         for variant in _signs(node):
             yield _swapped(value, text, variant), f"{text_of(variant)} instead of {text}", 2
-        for k in (2, 3):
-            if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name):
-                scaled = binary(binary(number(k), ast.Mult(), node.left), node.op, node.right)
-                yield _swapped(value, text, scaled), f"{text_of(scaled)} instead of {text}", 2
-    strided = [t for t, n in texts.items() if isinstance(n, ast.BinOp) and isinstance(n.left, ast.Name)]
-    for first, second in combinations(strided, 2):
-        turned = value
-        for text in (first, second):
-            node = texts[text]
-            assert isinstance(node, ast.BinOp)
-            scaled = binary(binary(number(2), ast.Mult(), node.left), node.op, node.right)
-            turned = _swapped(turned, text, scaled)
-        yield turned, f"the stride 2 in {first} and {second}", 3
+        for variant, words in _strides(node):
+            if variant is not None:
+                yield _swapped(value, text, variant), f"{words}: {text_of(variant)} instead of {text}", 2
+    for first, second in combinations(list(texts)[:MOST_PLACES], 2):
+        others = zip(_strides(texts[first]), _strides(texts[second]), strict=True)
+        for (one, words), (other, _) in others:
+            if one is not None and other is not None:
+                turned = _swapped(_swapped(value, first, one), second, other)
+                yield turned, f"{words} in {first} and {second}", 3
+
+
+def _strides(node: ast.expr) -> Iterator[tuple[ast.expr | None, str]]:
+    """An index expression with another stride, dilation or padding; None where it has none such."""
+    assert isinstance(node, ast.BinOp)
+    left, right = node.left, node.right
+    for k in (2, 3):
+        whole = isinstance(left, ast.Name)
+        yield (
+            binary(binary(number(k), ast.Mult(), left), node.op, right) if whole else None,
+            f"the stride {k}",
+        )
+        whole = isinstance(right, ast.Name)
+        yield (
+            binary(left, node.op, binary(number(k), ast.Mult(), right)) if whole else None,
+            f"the dilation {k}",
+        )
+    for sign in (ast.Sub(), ast.Add()):
+        yield binary(node, sign, number(1)), "a padding of 1"
 
 
 def _signs(node: ast.expr) -> Iterator[ast.expr]:

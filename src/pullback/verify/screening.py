@@ -121,8 +121,10 @@ class Screen:
             raise Unscreened
         kept = self.kept
         if self.keeping:
-            self.extents[k] = found
-        elif self.extents.get(k) != found:
+            self.extents[k] = {i: found[i] for i in order}
+        elif self.extents.get(k) == found:
+            order = list(self.extents[k])  # an edit may move an index; what is kept has its axes as before
+        else:
             self.kept = {}
         try:
             self.axes, self.counts = {i: n for n, i in enumerate(order)}, found
