@@ -162,7 +162,7 @@ def gradient(derivation: Derivation, name: str, x: Any) -> Any:
 LARGE = [
     # program, x, the gradient
     ("y = log(exp(X) - 1)", [1e-20, 800.0, 0.5], [1e20, 1.0, 1 / (1 - math.exp(-0.5))]),
-    ("E = exp(X); y = 1 / (E - 1)", [800.0, 1.0], [0.0, -math.e / (math.e - 1) ** 2]),
+    ("L = sum(1 / (exp(X) - 1))", [800.0, 1.0], [0.0, -math.e / (math.e - 1) ** 2]),
     ("y = X / sqrt(sum(X**2))", [3e200, 4e200], [0.16e-200 / 5, -0.12e-200 / 5]),
 ]
 
@@ -173,5 +173,5 @@ def test_a_value_that_exists_is_found_where_its_parts_overflow(
 ) -> None:
     backward = derive(program, {"X": "N"}).compile()
     with np.errstate(over="ignore"):
-        found = backward({"X": np.array(x)}, np.ones(len(x)))
+        found = backward({"X": np.array(x)}, np.ones(len(x)) if program.startswith("y") else None)
     np.testing.assert_allclose(found["X"], expected, rtol=1e-13, atol=0)

@@ -162,9 +162,9 @@ def _slots(value: ast.expr) -> Iterator[tuple[ast.expr, str, int]]:
     for text, node in texts.items():
         for variant in _signs(node):
             yield _swapped(value, text, variant), f"{text_of(variant)} instead of {text}", 2
-        for variant, words in _strides(node):
-            if variant is not None:
-                yield _swapped(value, text, variant), f"{words}: {text_of(variant)} instead of {text}", 2
+        for strided, words in _strides(node):
+            if strided is not None:
+                yield _swapped(value, text, strided), f"{words}: {text_of(strided)} instead of {text}", 2
     for first, second in combinations(list(texts)[:MOST_PLACES], 2):
         others = zip(_strides(texts[first]), _strides(texts[second]), strict=True)
         for (one, words), (other, _) in others:
