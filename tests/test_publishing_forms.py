@@ -22,6 +22,9 @@ ROWS: list[Row] = [
         {"w": "dw = -2 * s * (X.T @ (r / (s + r ** 2) ** 2))"},
     ),
     ("Y = X / (1 + abs(X))", {"X": "N D"}, {}, {"X": "dX = dY / (1 + abs(X)) ** 2"}),
+    # a sum that divides another
+    ("t = tanh(x); y = log(1 - t)", {"x": "N"}, {}, {"x": "dx = -dy * (1 + t)"}),
+    ("y = log(1 + tanh(x))", {"x": "N"}, {}, {"x": "dx = dy * (1 - tanh(x))"}),
     # a mean over the axes that one factor alone has
     (
         "Y = mean(X, axis=(2, 3)) @ W",
