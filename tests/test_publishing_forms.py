@@ -22,6 +22,8 @@ ROWS: list[Row] = [
         {"w": "dw = -2 * s * (X.T @ (r / (s + r ** 2) ** 2))"},
     ),
     ("Y = X / (1 + abs(X))", {"X": "N D"}, {}, {"X": "dX = dY / (1 + abs(X)) ** 2"}),
+    # the diagonal of a matrix that is not square
+    ("f = trace(X)", {"X": "N M"}, {}, {"X": "dX[i,j] = (i == j)"}),
     # a sum that divides another
     ("t = tanh(x); y = log(1 - t)", {"x": "N"}, {}, {"x": "dx = -dy * (1 + t)"}),
     ("y = log(1 + tanh(x))", {"x": "N"}, {}, {"x": "dx = dy * (1 - tanh(x))"}),

@@ -134,7 +134,7 @@ SHAPES: list[Row] = [
     ("Y = X @ 2", ShapeProblem, "@ takes no scalar", (1, 9), "use *"),
     ("Y = X @ W + b", ShapeProblem, "the shape of b cannot be inferred", (1, 13), "b: [M]"),
     ("L = sum(X @ W) / N", ShapeProblem, "the shape of N cannot be inferred", (1, 18), "X: [N]"),
-    ("X: [N, D]\nY = trace(X)", ShapeProblem, "trace: takes a square matrix, not N×D", (2, 5), "X.T @ X"),
+    ("X: [N, D]\nY = det(X)", ShapeProblem, "det: takes a square matrix, not N×D", (2, 5), "X.T @ X"),
     ("X: [N, D]\nY = sum(X, axis=2)", ShapeProblem, "axis 2 of a tensor with 2 axes", (2, 17), "0 to 1"),
     ("X: [A, B, C]\nY = X.T", ShapeProblem, ".T of a tensor with 3 axes", (2, 5), "transpose(x, [0, 2, 1])"),
     ("x: [N]\ny = reshape(x, [N, 2])", ShapeProblem, "N against 2*N", (2, 5), ""),

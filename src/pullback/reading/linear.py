@@ -93,11 +93,15 @@ def _square(arguments: Arguments, x: Value, *, batch: bool = True) -> None:
 
 def _trace(arguments: Arguments) -> Value:
     x = arguments.tensor("x")
-    _square(arguments, x, batch=False)
+    if x.rank != 2:
+        _square(arguments, x, batch=False)
 
     def element(_: At) -> Expr:
         i = arguments.context.bind(x.shape[0])
-        return contracted((i,), x.element((i, i)))
+        if same_size(*x.shape):
+            return contracted((i,), x.element((i, i)))
+        j = arguments.context.bind(x.shape[1])  # the diagonal is as long as the shorter axis
+        return contracted((i, j), mul(bracket("==", i, j), x.element((i, j))))
 
     return Value((), element, contracts=True, polynomial=x.polynomial)
 
