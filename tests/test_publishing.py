@@ -315,3 +315,25 @@ def test_nothing_that_a_bracket_keeps_inside_is_named_without_it() -> None:
     program = "g = x[:, :H]; u = x[:, H:]; A = x @ W; B = x @ V; Y = g * u * sum(A) + g * u * sum(B)"
     derivation = derive(program, {"x": "N 2*H", "W": "2*H K", "V": "2*H K"})
     assert all(step.status == "exact" for step in derivation.steps)
+
+
+@pytest.mark.parametrize(
+    ("program", "shapes", "name", "expected"),
+    [
+        (
+            "mu = mean(x, axis=1, keepdims=True)\nr = 1 / sqrt(mean((x - mu) ** 2, axis=1, keepdims=True) + 1e-5)\n"
+            "h = (x - mu) * r\nY = h * w",
+            {"x": "N 8", "w": "8"},
+            "x",
+            "dh = dY * w\n"
+            "dx = r * (dh - h * mean(dh * h, axis=1, keepdims=True) - mean(dh, axis=1, keepdims=True))",
+        ),
+        ("Y = x - mean(x)", {"x": "4"}, "x", "dx = dY - mean(dY)"),
+        ("Y = x - 0.5 * sum(x)", {"x": "4"}, "x", "dx = dY - 0.5 * sum(dY)"),
+        ("Y = x * mean(x)", {"x": "5"}, "x", "dx = mean(x) * dY + dY @ x / 5"),
+    ],
+)
+def test_means_over_a_known_size_stay_means(
+    program: str, shapes: dict[str, str], name: str, expected: str
+) -> None:
+    assert str(derive(program, shapes, wrt=[name]).gradients[name]) == expected

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pullback.expression import MINUS_ONE, ONE, Expr, Index, Mul, Pow, mul
+from math import prod
+
+from pullback.expression import MINUS_ONE, ONE, Expr, Index, Mul, Num, Pow, mul, num
 from pullback.matrix.forms import Axis, Form, Laid, Leaf, Map, MatMul, Outer, Reduce, Scalar, Times
 
 
@@ -99,7 +101,14 @@ def _mean(form: Form, value: Expr) -> tuple[Form, Expr] | None:
 def _cancelled(value: Expr, over: tuple[Index, ...]) -> Expr | None:
     """value × the sizes of the indices, where the inverse of each of them is a factor of the value."""
     factors = list(value.factors) if isinstance(value, Mul) else [value]
+    count = prod(index.extent.value for index in over if isinstance(index.extent, Num))
+    known = [f for f in factors if isinstance(f, Num) and count > 1 and abs(f.value) * count == 1]
+    if known:
+        place = factors.index(known[0])
+        factors[place] = num(known[0].value * count)
     for index in over:
+        if known and isinstance(index.extent, Num):
+            continue
         inverse = Pow(index.extent, MINUS_ONE)
         if inverse not in factors:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
+from math import prod
 
 from pullback.affine import same
 from pullback.expression import (
@@ -94,7 +95,8 @@ def _common(parts: Sequence[Part]) -> tuple[Powers, Fraction]:
         elif all(x < 0 for x in exponents):
             common[base] = max(exponents)
         del n
-    number = _shared_number([abs(part.coefficient) for part in parts])
+    means = sum(_is_mean_of_known_size(part) for part in parts)
+    number = Fraction(1) if 0 < means < len(parts) else _shared_number([abs(p.coefficient) for p in parts])
     if all(part.coefficient < 0 for part in parts):
         number = -number
     return common, number
@@ -135,6 +137,16 @@ def _is_mean(part: Part, size: Expr) -> bool:
     """Whether the part holds a sum over an index of this size, and divides by the size: a mean, which stays one."""
     over = {i.extent for base in part.powers if isinstance(base, Sum) for i in base.indices}
     return size in over and part.powers.get(size) == -1
+
+
+def _is_mean_of_known_size(part: Part) -> bool:
+    """Whether the part is a sum over n entries times 1/n, for a number n."""
+    counts = [
+        prod(i.extent.value for i in base.indices if isinstance(i.extent, Num))
+        for base, n in part.powers.items()
+        if isinstance(base, Sum) and n == 1 and all(isinstance(i.extent, Num) for i in base.indices)
+    ]
+    return any(abs(part.coefficient) * count == 1 for count in counts if count > 1)
 
 
 def _added(*terms: Expr) -> Expr:
