@@ -257,3 +257,16 @@ def test_a_counterexample_is_found_beside_points_that_cannot_be_traced() -> None
     found = check((solved, solved_back), [normal(3, 3) + 3 * np.eye(3), normal(3)])
     assert [v.ok for v in found.verdicts] == [False, False]
     assert all(v.witness is not None and v.paste for v in found.verdicts)
+
+
+def test_a_mask_of_the_largest_entry_hides_no_counterexample() -> None:
+    """The mask compares the maximum with itself, which is a tie at any values."""
+
+    def pooled(x: Any) -> Any:
+        y = x.max(axis=1, keepdims=True)
+        return y, x == y
+
+    (found,) = check((pooled, lambda dy, mask: 2 * dy * mask), [normal(3, 4)]).verdicts
+    assert found.ok is False
+    assert found.witness is not None
+    assert found.witness.claimed == pytest.approx(2 * found.witness.true)
