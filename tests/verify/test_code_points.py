@@ -256,3 +256,22 @@ def test_angles_of_a_rotation_keep_their_repetition(turn: Any, sign: int, angles
     verdict = check((rotated, back), [x, np.cos(angles), np.sin(angles)], wrt=["x"])
     assert verdict.ok is ok
     assert "one half repeats the other" in " ".join(verdict.verdicts[0].notes)
+
+
+def overlap(a: Any, b: Any) -> Any:
+    """The area that two boxes (left, low, right, high) have in common."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    return np.maximum(sides, 0).prod(1)
+
+
+@pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (2.0, False)])
+def test_the_example_is_a_point_too(factor: float, ok: bool) -> None:
+    """Boxes that are drawn at random hardly ever overlap on every axis."""
+
+    def back(dy: Any, a: Any, b: Any) -> Any:
+        sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+        g = factor * dy[:, None] * (sides > 0).all(1)[:, None] * sides[:, ::-1]
+        return np.concatenate([-g * (a[:, :2] > b[:, :2]), g * (a[:, 2:] < b[:, 2:])], 1)
+
+    a, b = np.array([[0.1, 0.2, 1.4, 1.7]]), np.array([[0.3, 0.1, 1.5, 1.6]])
+    assert check((overlap, back), [a, b], wrt=["a"]).ok is ok

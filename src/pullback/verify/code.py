@@ -96,6 +96,10 @@ def _numbers(check: Check) -> None:
     if not small(check.made, sizes[0]):
         raise Untraceable("the smallest sizes at which the forward runs are too large to be traced")
     plan = [(s, "generic") for s in sizes] + [(s, kind) for s in sizes[:2] for kind in KINDS[1:]]
+    if small(check.made, check.made.sizes):
+        plan.append(
+            (check.made.sizes, "example")
+        )  # boxes that overlap, points in order: drawn ones seldom do
     even = set(check.even)
     for found, at, kind, args in _looked_at(check, plan):
         if any(at[name] % 2 for name in check.even):

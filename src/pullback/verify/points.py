@@ -234,7 +234,12 @@ def draw(
     rng: np.random.Generator,
     thresholds: Sequence[float] = (),
 ) -> Args:
-    """Arguments of these sizes. They keep the character of the example: positive, one-hot, symmetric, …"""
+    """Arguments of these sizes. They keep the character of the example: positive, one-hot, symmetric, …
+
+    The kind "example" is the example itself.
+    """
+    if kind == "example":
+        return [x.copy() if isinstance(x, np.ndarray) else x for x in made.args]
     bound = min(_lengths(made, sizes), default=1)
     drawn: Args = []
     own = kind == "generic" and dict(sizes) == made.sizes
