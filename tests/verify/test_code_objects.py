@@ -361,3 +361,16 @@ def test_the_counterexample_of_a_pair_runs_where_its_functions_stand(obj: Any, g
     value = shown[0]["x"] if isinstance(shown[0], dict) else shown[0]
     assert found.witness is not None
     assert value[found.witness.entry] == pytest.approx(found.witness.claimed)
+
+
+# ---- code whose forward cannot be read --------------------------------------------------------
+
+
+def in_thirds(x: Any, w: Any) -> Any:
+    q, k, v = np.split(x @ w, 3, axis=-1)
+    return x + q @ k.T @ v, (x, w)
+
+
+def test_a_wrong_backward_is_told_although_the_sizes_of_its_forward_hang_together() -> None:
+    found = check((in_thirds, lambda dy, cache: (dy, None)), [normal(3, 2), normal(2, 6)])
+    assert verdicts(found) == {"x": False, "w": False}

@@ -177,7 +177,9 @@ def captured_by(trace: Tracer, f: Any, arguments: Arguments, output: int | str |
 
 
 def _pinned(arguments: Arguments, names: Any, sizes: Mapping[str, int], notes: list[str]) -> Arguments:
-    values = {name: sizes[name] for name in names}
+    values = {name: sizes[name] for name in names if name in sizes}
+    if not values:  # they were sizes of an earlier attempt
+        raise ShapeProblem(f"the code runs for some values of {', '.join(map(str, names))} alone")
     notes.append("for " + ", ".join(f"{name} = {n}" for name, n in values.items()) + " alone")
     return arguments.with_sizes({name: num(n) for name, n in values.items()})
 
