@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pullback.capture.arguments import Arguments, Leaf, arguments_of
 from pullback.capture.captured import Captured, output_of
+from pullback.capture.jax_data import Kept, Numbers
 from pullback.capture.jaxprs import Walk
 from pullback.capture.numpy_function import Trace, captured_by, input_of, located
 from pullback.capture.session import Quotients, at_line, session
 from pullback.capture.source_names import SourceNames
-from pullback.errors import PullbackError, ShapeProblem
+from pullback.errors import NameProblem, PullbackError, ShapeProblem
 from pullback.expression import Num
 from pullback.sizes import size_text
 from pullback.tracing.jax_function import wide
@@ -33,12 +36,14 @@ def capture_jax(
 ) -> Captured:
     """The program that a JAX function stands for; everything as for `capture_numpy`.
 
-    What has a derivative of its own (`stop_gradient`, `custom_vjp`) is read as its forward only where the two agree.
+    What has a derivative of its own (`stop_gradient`, `custom_vjp`) is read as its forward where the two agree;
+    else what `stop_gradient` holds is data, computed at each call.
     """
     walks: list[Walk] = []
+    cuts = False
 
     def trace(arguments: Arguments, sizes: Mapping[str, int], quotients: Quotients) -> Trace:
-        walks.append(Walk(SourceNames()))
+        walks.append(Walk(SourceNames(), Kept(cuts, {leaf.name for leaf in arguments.leaves()})))
         return _traced(f, arguments, sizes, walks[-1])
 
     def run(*args: Any, **options: Any) -> Any:
@@ -52,7 +57,12 @@ def capture_jax(
     arguments = arguments_of(f, given, integers, assume)
     captured = captured_by(trace, run, arguments, output)
     if walks[-1].own_rules:
-        _hold_derivative(captured, f, arguments, output)
+        try:
+            _hold_derivative(captured, f, arguments, output)
+        except Untraceable:
+            cuts = True
+            captured = captured_by(trace, run, arguments, output)
+            _hold_derivative(captured, f, arguments, output)
     return captured
 
 
@@ -76,7 +86,39 @@ def _traced(f: Any, arguments: Arguments, sizes: Mapping[str, int], walk: Walk) 
         except _inconclusive() as error:  # a number is needed where the size of a symbol decides
             raise Untraceable(f"a size has to be a number: {str(error).splitlines()[0]}") from error
         walk.names.finished()
-    return Trace(tuple(inputs.values()), dict(zip(names, outs, strict=True)), sizes)
+    given, kept = tuple(inputs.values()), walk.kept
+    outputs = dict(zip(names, outs, strict=True))
+    if not kept.arrays:
+        return Trace(given, outputs, sizes)
+    return Trace((*given, *kept.arrays), outputs, sizes, partial(_with_data, f, arguments, kept))
+
+
+def _with_data(f: Any, arguments: Arguments, kept: Kept, captured: Captured) -> Captured:
+    """The program with what gives its data, which may read every argument."""
+    import jax
+
+    leaves = arguments.leaves()
+    hints = [array.hint for array in kept.arrays]
+    own = {hint: captured.names[hint] for hint in hints if hint in captured.names}
+    names = {leaf.name: captured.names.get(leaf.name, leaf.name) for leaf in leaves}
+
+    def data(values: Mapping[str, Any]) -> dict[str, Any]:
+        missing = [name for name in names if names[name] not in values]
+        if missing:
+            raise NameProblem(f"the input {missing[0]} is missing", hint="what is data is computed from it")
+        with wide():
+            args = [_as_jax(np.asarray(values[names[leaf.name]])) for leaf in leaves]
+            made = jax.make_jaxpr(_flat(f, arguments, leaves, []))(*args)
+            numbers = Numbers(kept)
+            numbers.run(made.jaxpr, made.consts, args)
+        found = dict(zip(hints, map(np.asarray, numbers.found), strict=True))
+        return {name: found[hint] for hint, name in own.items()}
+
+    notes = (
+        f"{name} is data from {kept.made_by[hint]}: no gradient flows through it"
+        for hint, name in own.items()
+    )
+    return replace(captured, names=names, data=data, notes=(*captured.notes, *notes))
 
 
 def _placed(error: Untraceable, walk: Walk) -> PullbackError:
@@ -90,16 +132,8 @@ def _jaxpr(f: Any, arguments: Arguments, leaves: list[Leaf]) -> tuple[Any, list[
     import jax
 
     names: list[str] = []
-
-    def flat(*values: Any) -> Any:
-        found = dict(zip((leaf.name for leaf in leaves), values, strict=True))
-        result = arguments.call(f, lambda leaf: found[leaf.name])
-        paths, _ = jax.tree_util.tree_flatten_with_path(result)
-        names[:] = ["_".join(_key(part) for part in path) for path, _ in paths]
-        return [value for _, value in paths]
-
     try:
-        return jax.make_jaxpr(flat)(*_shapes(leaves)), names
+        return jax.make_jaxpr(_flat(f, arguments, leaves, names))(*_shapes(leaves)), names
     except PullbackError:
         raise
     except (*CODE_ERRORS, jax.errors.JAXTypeError, jax.errors.JAXIndexError, *_inconclusive()) as error:
@@ -111,6 +145,20 @@ def _jaxpr(f: Any, arguments: Arguments, leaves: list[Leaf]) -> tuple[Any, list[
         raise located(
             f"the function cannot be traced: {type(error).__name__}: {first}", error, hint
         ) from error
+
+
+def _flat(f: Any, arguments: Arguments, leaves: list[Leaf], names: list[str]) -> Callable[..., Any]:
+    """The function on a flat list of its arguments, giving a flat list; `names` receives those of the outputs."""
+    import jax
+
+    def flat(*values: Any) -> Any:
+        found = dict(zip((leaf.name for leaf in leaves), values, strict=True))
+        result = arguments.call(f, lambda leaf: found[leaf.name])
+        paths, _ = jax.tree_util.tree_flatten_with_path(result)
+        names[:] = ["_".join(_key(part) for part in path) for path, _ in paths]
+        return [value for _, value in paths]
+
+    return flat
 
 
 def _inconclusive() -> Any:

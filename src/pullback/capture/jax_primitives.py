@@ -385,7 +385,4 @@ PRIMITIVES: Final[dict[str, Row]] = {
     "scatter_add": _scattered("add"), "cholesky": lambda x, **_: linear.cholesky(x), "triangular_solve": _triangular,
     "conv_general_dilated": jax_windows.convolution, "reduce_window_max": jax_windows.largest,
     "reduce_window_sum": jax_windows.summed,
-    **{name: _refused(f"{name} gives positions that depend on values", "max, softmax, or labels as an input")
-       for name in ("argmax", "argmin", "top_k")},
-    "sort": _refused("the order of values has no meaning in the language"),
 }  # fmt: skip

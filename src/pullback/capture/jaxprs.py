@@ -10,6 +10,7 @@ import numpy as np
 
 from pullback.capture.arrays import Array
 from pullback.capture.assembling import stack
+from pullback.capture.jax_data import INNER, Kept, chosen_branch, inner_jaxpr
 from pullback.capture.jax_library import JITTED
 from pullback.capture.jax_primitives import PRIMITIVES, size_from
 from pullback.capture.session import Pinned, held
@@ -20,7 +21,6 @@ from pullback.tracing.jaxprs import needed
 from pullback.tracing.numbers import Untraceable
 
 OWN_RULES: Final = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "stop_gradient")
-INNER: Final = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 LONGEST: Final = 64  # steps of a loop that is unrolled
 
 
@@ -29,6 +29,7 @@ class Walk:
     """One walk: `own_rules` says whether something met has a derivative of its own."""
 
     names: SourceNames
+    kept: Kept = field(default_factory=Kept)
     own_rules: bool = False
     constants: dict[int, tuple[Any, Array]] = field(default_factory=dict)
 
@@ -63,22 +64,22 @@ class Walk:
     def _applied(self, equation: Any, args: list[Array], chain: Chain) -> Any:
         name, params = equation.primitive.name, equation.params
         self.own_rules |= name in OWN_RULES
+        if self.kept.holds(name, args):
+            return self.kept.made(name, args, params)
         if name in PRIMITIVES:
             return PRIMITIVES[name](*args, **params)
         if name == "scan":
             return self._scan(args, params, chain)
         if name == "cond":
             return self._branch(args, params, chain)
-        inner = next((params[key] for key in INNER if key in params), None)
-        if inner is None or name == "while":
+        called = next((params[key] for key in INNER if key in params), None)
+        if called is None or name == "while":
             hint = "lax.scan, or a loop of Python" if name == "while" else ""
             raise Untraceable(f"the primitive {name} of JAX has no meaning in the language", hint=hint)
-        row = JITTED.get(params.get("name", "")) if _of_jax(inner) else None
-        if row is not None:
-            return row(*args)
-        if hasattr(inner, "jaxpr"):
-            return self.run(inner.jaxpr, inner.consts, args, chain)
-        return self.run(inner, (), args, chain)
+        inner = inner_jaxpr(equation)
+        if inner is None:
+            return JITTED[params["name"]](*args)
+        return self.run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), args, chain)
 
     def _branch(self, args: list[Array], params: Any, chain: Chain) -> Any:
         """A branch that is decided now; JAX's choice by platform is its general one."""
@@ -89,7 +90,7 @@ class Walk:
             raise Untraceable(
                 "the code branches on a value", hint="jnp.where(condition, a, b) keeps both branches"
             )
-        chosen = params["branches"][min(max(int(which.value), 0), len(params["branches"]) - 1)]
+        chosen = params["branches"][chosen_branch(params, int(which.value))]
         return self.run(chosen.jaxpr, chosen.consts, args[1:], chain)
 
     def _scan(self, args: list[Array], params: Any, chain: Chain) -> list[Array]:
@@ -117,10 +118,3 @@ def _rows(rows: list[Array]) -> Array:
         if row.rank and row.op not in ("known", "moved", "input"):
             row.options["named"] = True
     return stack(rows, 0)
-
-
-def _of_jax(inner: Any) -> bool:
-    """Whether a function that was compiled by itself is one of JAX's own."""
-    jaxpr = getattr(inner, "jaxpr", inner)
-    where = getattr(getattr(jaxpr, "debug_info", None), "func_src_info", None) or ""
-    return "/jax/_src/" in where.replace("\\", "/")

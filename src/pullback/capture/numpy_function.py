@@ -35,6 +35,7 @@ class Trace:
     inputs: tuple[Array, ...]
     outputs: Mapping[str, Array]
     sizes: Mapping[str, int]
+    with_data: Callable[[Captured], Captured] | None = None  # where some inputs are computed by the code
 
 
 Tracer = Callable[[Arguments, Mapping[str, int], Quotients], Trace]
@@ -236,6 +237,8 @@ def _checked(
     captured = replace(
         captured, notes=(*captured.notes, *dict.fromkeys(notes)), assume=_facts(arguments, captured)
     )
+    if trace.with_data is not None:
+        captured = trace.with_data(captured)
     return held_against(captured, f, arguments, trace, name)
 
 
@@ -306,7 +309,7 @@ def held_against(captured: Captured, f: Any, arguments: Arguments, trace: Trace,
     values = {**captured.values, **{n: v for n, v in examples[0].items() if n[:1] != "?"}}
     made = replace(captured, values=values)
     verify(made, run, examples)
-    return made
+    return replace(made, values={**made.values, **made.data_for(made.values)})
 
 
 def _gives_numbers(run: Callable[[Mapping[str, Any]], Any], example: Mapping[str, Any]) -> bool:
