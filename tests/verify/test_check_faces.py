@@ -252,3 +252,43 @@ def test_the_assertion(back: Callable[..., Any], fails: bool) -> None:
         return
     with pytest.raises(AssertionError, match="dw is wrong"):
         assert_backward((forward, back), [X, W])
+
+
+def clipped(p: Any, y: Any) -> Any:
+    q = np.clip(p, 1e-7, 1 - 1e-7)
+    return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
+
+
+def clipped_back(g: Any, p: Any, y: Any) -> Any:
+    q = np.clip(p, 1e-7, 1 - 1e-7)
+    return g * (q - y) / (q * (1 - q)) / p.size
+
+
+SIGNED: list[tuple[Callable[..., Any], Callable[..., Any], bool]] = [
+    (lambda x: np.maximum(x, 0), lambda g, x: g, False),
+    (lambda x: np.maximum(x, 0), lambda g, x: g * (x > 0), True),
+    (lambda x: np.where(x > 0, x, 0.1 * x), lambda g, x: g, False),
+    (lambda x: np.where(x > 0, x, 0.1 * x), lambda g, x: g * np.where(x > 0, 1, 0.1), True),
+    (lambda x: np.abs(x).sum(0), lambda g, x: g + 0 * x, False),
+    (lambda x: np.abs(x).sum(0), lambda g, x: g * np.sign(x), True),
+    # Where the other sign has no value, or the code does not ask for one, positive numbers are what is meant.
+    (lambda x: np.sqrt(x), lambda g, x: 0.5 * g / np.sqrt(x), True),
+    (lambda x: x * np.log(x), lambda g, x: g * (np.log(x) + 1), True),
+    (lambda x: np.sqrt(x * x), lambda g, x: g * np.sign(x), True),
+]
+
+
+@pytest.mark.parametrize(("value", "back", "ok"), SIGNED)
+def test_positive_examples_of_code_that_asks_for_a_sign(
+    value: Callable[..., Any], back: Callable[..., Any], ok: bool
+) -> None:
+    for example in (np.random.default_rng(0).random((3, 4)), np.arange(1.0, 7.0).reshape(2, 3)):
+        (verdict,) = check((value, back), [example]).verdicts
+        assert verdict.ok is ok, verdict.explain()
+        assert ok or "where x is positive, as in the example, the two agree" in verdict.reason
+
+
+def test_probabilities_that_are_clipped_stay_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    inputs = [rng.uniform(0.1, 0.9, (4, 3)), (rng.random((4, 3)) > 0.5) * 1.0]
+    assert check((clipped, clipped_back), inputs, wrt=[0]).ok is True

@@ -236,3 +236,18 @@ def test_the_counterexample_has_the_structure_of_the_output_and_names_functions(
     exec(found.paste, {"print": shown.append, "moments": function})
     assert found.witness is not None
     assert shown[0][0][found.witness.entry] == pytest.approx(found.witness.claimed)
+
+
+def chosen(x: Any, t: Any) -> Any:
+    return jax.lax.cond(t > 0, lambda x: 2 * x, lambda x: x * x, x)
+
+
+@pytest.mark.parametrize(
+    ("slope", "ok"),
+    [(lambda x, t: 2.0 + 0 * x, False), (lambda x, t: jnp.where(t > 0, 2.0, 2 * x), True)],
+)
+def test_a_positive_number_that_the_code_asks_for_its_sign(slope: Callable[..., Any], ok: bool) -> None:
+    rule = made(
+        chosen, lambda x, t: (chosen(x, t), (x, t)), lambda s, g: (g * slope(*s), jnp.zeros_like(s[1]))
+    )
+    assert check(rule, [jnp.array([0.3, 0.5, 0.7]), jnp.asarray(0.5)]).ok is ok

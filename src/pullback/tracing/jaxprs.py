@@ -18,6 +18,8 @@ from pullback.tracing.ordering import argmax, argmin
 
 Row = Callable[..., Any]
 
+COMPARISONS: Final = ("lt", "le", "gt", "ge")
+
 
 def _elementwise(name: str) -> Row:
     return lambda x, **_: wrapped(np.asarray(FUNCTIONS[name](x), dtype=object))
@@ -260,7 +262,7 @@ def run_jaxpr(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any], wanted:
     values.update(zip(jaxpr.invars, args, strict=True))
     outs = list(jaxpr.outvars) if wanted is None else [jaxpr.outvars[k] for k in wanted]
     for equation in needed(jaxpr, outs):
-        found = _applied(equation, [_value(v, values) for v in equation.invars])
+        found = _applied(equation, _operands(equation, values))
         results = found if isinstance(found, list) else [found]
         for variable, result in zip(equation.outvars, results, strict=True):
             values[variable] = _shaped(result, variable)
@@ -276,6 +278,17 @@ def needed(jaxpr: Any, outs: Sequence[Any]) -> list[Any]:
             kept.append(equation)
             wanted.update(v for v in equation.invars if not hasattr(v, "val"))
     return kept[::-1]
+
+
+def _operands(equation: Any, values: dict[Any, Any]) -> list[Any]:
+    """The operands; a constant that something is compared with stays a float, which is remembered as a threshold."""
+    compared = equation.primitive.name in COMPARISONS
+    return [
+        float(v.val)
+        if compared and hasattr(v, "val") and not np.shape(v.val) and v.aval.dtype.kind == "f"
+        else _value(v, values)
+        for v in equation.invars
+    ]
 
 
 def _value(v: Any, values: dict[Any, Any]) -> Any:

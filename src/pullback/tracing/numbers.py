@@ -190,6 +190,7 @@ class Number:
     def __abs__(self) -> Number:
         world = self.world
         world.has_kinks = True
+        world.thresholds.add(0.0)
         if world.equal(self, world.number(0)):
             world.ties.add("abs")
         return self._made(world.domain.abs(self.value))

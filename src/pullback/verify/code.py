@@ -29,8 +29,10 @@ from pullback.verify.code_witness import show
 from pullback.verify.points import (
     KINDS,
     Args,
+    Template,
     draw,
     legal_sizes,
+    of_both_signs,
     ordered,
     other_numbers,
     repeating,
@@ -41,6 +43,7 @@ from pullback.verify.points import (
 TRIALS: Final = 64  # at once, in the field
 PATIENCE: Final = 2  # sizes that cannot be traced before the code is given up
 OTHERS: Final = 2  # sizes at which other numbers are given as arguments
+ZERO: Final = 0.0  # a threshold
 ITERATED: Final = (
     "numerical: the two agree at the example, and the less the farther from it, as for an iteration that has not "
     "converged there; what it converges to is compared where it does"
@@ -118,6 +121,7 @@ def _numbers(check: Check) -> None:
         return
     _shown(check)
     _at_other_numbers(check)
+    _at_both_signs(check)
 
 
 def _shown(check: Check) -> None:
@@ -136,10 +140,23 @@ def _at_other_numbers(check: Check) -> None:
     """The numbers among the arguments are an example as well: 1 hides a factor, 0 a term."""
     made = check.made
     other = other_numbers(check.code, made) if check.open else None
-    if other is None:
+    if other is not None:
+        _elsewhere(check, other, f"at {_agreeing(check.code.names, made.args, other.args)}")
+
+
+def _at_both_signs(check: Check) -> None:
+    """Code that asks for a sign is meant for both: the numbers of the example may be positive by chance."""
+    if ZERO not in check.found.thresholds:
         return
+    for position, other in of_both_signs(check.made):
+        if check.open:
+            _elsewhere(check, other, f"where {check.code.names[position]} is positive, as in the example,")
+
+
+def _elsewhere(check: Check, other: Template, said: str) -> None:
+    """Points of another template; what is found wrong there alone says where the two sides agree."""
+    made, known = check.made, set(check.found.wrong)
     rng = np.random.default_rng(9)
-    known = set(check.found.wrong)
     check.made = other
     try:
         for sizes in [s for s in check.sizes if small(made, s)][:OTHERS]:
@@ -148,16 +165,13 @@ def _at_other_numbers(check: Check) -> None:
                 if found is not None and position in check.open:
                     _weigh(check, index, found, sizes)
         _shown(check)
-    except Untraceable:
+    except (Untraceable, CodeProblem):
         return  # those numbers lead where the example does not
     finally:
         check.made = made
-        said = _agreeing(check.code.names, made.args, other.args)
         for position in set(check.found.wrong) - known:
             verdict = check.found.wrong[position]
-            check.found.wrong[position] = replace(
-                verdict, reason=f"{verdict.reason} (at {said} the two agree)"
-            )
+            check.found.wrong[position] = replace(verdict, reason=f"{verdict.reason} ({said} the two agree)")
 
 
 def _agreeing(names: Sequence[str], made: Sequence[Any], other: Sequence[Any]) -> str:

@@ -193,4 +193,4 @@ def _between(near: Any, far: Args, t: float) -> Args:
 
 
 def _on_line(a: Any, b: Any, t: float) -> Any:
-    return a + t * (b - a) if np.isfinite(a).all() and np.isfinite(b).all() else a
+    return np.asarray(a + t * (b - a)) if np.isfinite(a).all() and np.isfinite(b).all() else a

@@ -195,6 +195,14 @@ def other_numbers(code: Pass, made: Template) -> Template | None:
     return replace(made, args=tuple(args)) if changed else None
 
 
+def of_both_signs(made: Template) -> Iterator[tuple[int, Template]]:
+    """For each array whose entries are only known to be positive, the template in which they have both signs."""
+    for position, kind_of in enumerate(made.characters):
+        if kind_of in values.POSITIVE and is_float_array(made.args[position]):
+            characters = (*made.characters[:position], "", *made.characters[position + 1 :])
+            yield position, replace(made, characters=characters)
+
+
 def ordered(made: Template, found: Sequence[dict[str, int]]) -> list[dict[str, int]]:
     """The sizes with the fewest entries first."""
 

@@ -18,7 +18,8 @@ MATRICES: Final = ("definite", "symmetric", "lower", "upper")
 CLOSE: Final = 1e-6
 FAR: Final = 1e4  # a larger number stands for infinity, in a mask
 MAGNITUDES: Final = {"large": 16.0, "tiny": 1 / 64}
-PLAIN: Final = ("", "unit", "positive")  # nothing but a range of values
+POSITIVE: Final = ("unit", "positive")
+PLAIN: Final = ("", *POSITIVE)  # nothing but a range of values
 FIXED: Final = ("infinite", "one-hot", "one-hot channels", "signs", "marks", "lower marks")
 
 
@@ -127,7 +128,7 @@ def floats(
     square = len(shape) >= 2 and shape[-1] == shape[-2]
     if kind_of in ("distribution", "ascending") or (square and kind_of in MATRICES):
         return _structured(kind_of, example, shape, kind, rng)
-    positive = kind_of in ("unit", "positive")
+    positive = kind_of in POSITIVE
     tie = tied(shape, kind, rng, thresholds)
     if tie is not None:
         if kind_of == "unit":
