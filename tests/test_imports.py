@@ -12,11 +12,14 @@ import pytest
 
 SOURCE = str(Path(__file__).resolve().parents[1] / "src")
 HEAVY = {"torch", "jax", "jaxlib", "sympy", "scipy", "matplotlib", "pandas", "sklearn", "rich", "hypothesis"}
-LISTING = "import json, sys; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+LISTING = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+OTHERS = {
+    f"pullback.{name}" for name in ("emit", "second_order", "backward", "checking", "capture", "verify.mend")
+}
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Top-level modules in a fresh interpreter after a statement."""
+    """Modules in a fresh interpreter after a statement."""
     run = subprocess.run(
         [sys.executable, "-c", f"{statement}\n{LISTING}"],
         capture_output=True,
@@ -41,6 +44,13 @@ def test_no_heavy_library_is_imported(statement: str) -> None:
     loaded = loaded_by(statement)
     assert "pullback" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_a_derivation_on_the_command_line_loads_what_it_runs() -> None:
+    quiet = "sys.stdout = sys.stderr; main(['derive', 'Y = X @ W']); sys.stdout = sys.__stdout__"
+    loaded = loaded_by(f"import sys; from pullback.cli import main; {quiet}")
+    assert "pullback.render" in loaded
+    assert loaded & OTHERS == set()
 
 
 def test_the_probe_sees_what_is_imported() -> None:

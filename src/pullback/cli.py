@@ -31,10 +31,10 @@ from pullback.progress import working
 from pullback.reading import parse_sizes
 from pullback.render.names import ascii_text
 from pullback.requests import checked_sizes, derivation_of, differential_of, read_text
-from pullback.second_order import Differential
 
 if TYPE_CHECKING:
     from pullback import catalogue, checking, claiming, laws, loading, mending, proofreading, showing
+    from pullback.second_order import Differential
 else:
     catalogue, checking, claiming, laws, loading, mending, proofreading, showing = (
         Later(f"pullback.{name}")

@@ -6,14 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pullback.api import Derivation, derive
 from pullback.arguments import asked, given_beside, names_in, pairs
 from pullback.errors import NameProblem, PullbackError, SyntaxProblem, nearest
 from pullback.limits import MAX_CHARACTERS, demand
 from pullback.referencing import is_reference, referenced
-from pullback.second_order import Differential
+
+if TYPE_CHECKING:
+    from pullback.second_order import Differential
 
 MAX_SIZE: Final = 10**9  # of one axis given with --sizes
 
