@@ -32,8 +32,7 @@ BLOCKS: list[tuple[str, dict[str, str], str, Sequence[str]]] = [
         {"X": "N D", "W": "D 2*H"},
         "X",
         [
-            "dZ = concatenate([dY * (take(Q, 1, axis=1) - tanh(take(Q, 0, axis=1)) * Y),"
-            " dY * tanh(take(Q, 0, axis=1))], axis=1)",
+            "dZ = concatenate([dY * (Q[:, 1] - tanh(Q[:, 0]) * Y), dY * tanh(Q[:, 0])], axis=1)",
             "dX = dZ @ W.T",
         ],
     ),

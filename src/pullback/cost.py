@@ -121,6 +121,8 @@ class Counter:
         parts = places.elts if isinstance(places, ast.Tuple) else [places]
         sliced = []
         for part, size in zip(parts, shape, strict=False):
+            if isinstance(part, ast.Constant | ast.UnaryOp):
+                continue  # one entry along this axis
             if not isinstance(part, ast.Slice):
                 raise ValueError(ast.dump(part))
             bounds = [None if b is None else self._size(b) for b in (part.lower, part.upper, part.step)]

@@ -367,8 +367,12 @@ def _triangle(form: Triangle, axes: tuple[Axis, ...]) -> ast.expr:
 def _take(form: Take, axes: tuple[Axis, ...]) -> ast.expr:
     place = form.inner.index(form.axis)
     which: ast.expr = name(form.which) if isinstance(form.which, str) else constant(form.which)
-    value = function("take", _print(form.child, form.inner), which, axis=constant(place))
-    return _laid(value, form.labels, axes)
+    child = _print(form.child, form.inner)
+    if isinstance(child, ast.Name) and not isinstance(form.which, str):
+        slots = [*(ast.Slice() for _ in range(place)), which]
+        at = slots[0] if len(slots) == 1 else ast.Tuple(slots, ast.Load())
+        return _laid(ast.Subscript(child, at, ast.Load()), form.labels, axes)  # x[:, 0]
+    return _laid(function("take", child, which, axis=constant(place)), form.labels, axes)
 
 
 def _operation(form: Operation, axes: tuple[Axis, ...]) -> ast.expr:
