@@ -10,7 +10,7 @@ from pullback.capture import phrases
 from pullback.capture.aten import NEGATIVE, Row, refuse
 from pullback.capture.aten_layers import option_text, pair
 from pullback.capture.aten_views import length
-from pullback.capture.writing import Value, Writer
+from pullback.capture.writing import Style, Value, Writer
 from pullback.sizes import size_text
 
 
@@ -47,8 +47,8 @@ def _pooled(w: Writer, name: str, x: Value, window: Sequence[int], steps: Sequen
     lengths = [f"({size_text(x.shape[k + 2])} - {window[k]})//{steps[k]} + 1" for k in (0, 1)]
     shown = str(window[0]) if window[0] == window[1] else f"({window[0]}, {window[1]})"
     option = "" if steps == window else option_text("stride", steps, 0)
-    style = "operator" if name == "max_pool2d" else "contraction"
-    return w.define(f"{name}({{0}}, {shown}{option})", x, shape=(*x.shape[:2], *lengths), style=style)  # type: ignore[arg-type]
+    style: Style = "operator" if name == "max_pool2d" else "contraction"
+    return w.define(f"{name}({{0}}, {shown}{option})", x, shape=(*x.shape[:2], *lengths), style=style)
 
 
 def _surplus(size: int, reach: int, step: int, pad: int) -> int:

@@ -60,6 +60,8 @@ def capture_jax(
         try:
             _hold_derivative(captured, f, arguments, output)
         except Untraceable:
+            if not walks[-1].holds_back:
+                raise
             cuts = True
             captured = captured_by(trace, run, arguments, output)
             _hold_derivative(captured, f, arguments, output)

@@ -16,14 +16,13 @@ from pullback.capture.arrays import Array, Kind, Shape, generic
 from pullback.capture.jax_library import JITTED
 from pullback.capture.subscripts import taken_along
 from pullback.expression import Num
-from pullback.tracing.jaxprs import needed
+from pullback.tracing.jaxprs import CALLS, needed
 from pullback.tracing.numbers import Untraceable
 
 HINTS: Final = {
     "stop_gradient": "held", "round": "rounded", "floor": "rounded", "ceil": "rounded", "argmax": "best",
     "argmin": "best", "sort": "order", "top_k": "order",
 }  # fmt: skip
-INNER: Final = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Kept:
 
 
 def _is_real(x: Any) -> bool:
-    return x.kind == "real" if isinstance(x, Array) else np.issubdtype(x.dtype, np.floating)
+    return x.kind == "real" if isinstance(x, Array) else np.issubdtype(np.asarray(x).dtype, np.floating)
 
 
 def _counts(x: Array, axis: int) -> bool:
@@ -146,7 +145,7 @@ def _picked(equation: Any, given: Sequence[Any], results: Sequence[Any]) -> Any:
 def inner_jaxpr(equation: Any) -> Any:
     """The jaxpr that an equation calls; None for an operation, and for a function of JAX's own that is read whole."""
     params = equation.params
-    inner = next((params[key] for key in INNER if key in params), None)
+    inner = next((params[key] for key in CALLS if key in params), None)
     if inner is None or equation.primitive.name == "while":
         return None
     return None if params.get("name", "") in JITTED and of_jax(inner) else inner

@@ -345,13 +345,6 @@ def _into_region(name: str, x: Array, starts: dict[int, Expr], updates: Array, d
     return assembling.assigned(x, spans, updates)
 
 
-def _refused(what: str, hint: str = "") -> Row:
-    def row(*_: Any, **__: Any) -> Any:
-        raise Untraceable(what, hint=hint)
-
-    return row
-
-
 def _identity(x: Array, **_: Any) -> Array:
     return x
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from pullback.capture.arrays import Array
 from pullback.capture.assembling import stack
-from pullback.capture.jax_data import INNER, Kept, chosen_branch, inner_jaxpr
+from pullback.capture.jax_data import Kept, chosen_branch, inner_jaxpr
 from pullback.capture.jax_library import JITTED
 from pullback.capture.jax_primitives import PRIMITIVES, size_from
 from pullback.capture.session import Pinned, held
 from pullback.capture.source_names import Chain, SourceNames, chain_of
 from pullback.capture.subscripts import Span, subscript
 from pullback.expression import Num, num
-from pullback.tracing.jaxprs import needed
+from pullback.tracing.jaxprs import CALLS, needed
 from pullback.tracing.numbers import Untraceable
 
 OWN_RULES: Final = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "stop_gradient")
@@ -31,6 +31,7 @@ class Walk:
     names: SourceNames
     kept: Kept = field(default_factory=Kept)
     own_rules: bool = False
+    holds_back: bool = False  # whether `stop_gradient` was met
     constants: dict[int, tuple[Any, Array]] = field(default_factory=dict)
 
     def run(
@@ -64,6 +65,7 @@ class Walk:
     def _applied(self, equation: Any, args: list[Array], chain: Chain) -> Any:
         name, params = equation.primitive.name, equation.params
         self.own_rules |= name in OWN_RULES
+        self.holds_back |= name == "stop_gradient"
         if self.kept.holds(name, args):
             return self.kept.made(name, args, params)
         if name in PRIMITIVES:
@@ -72,8 +74,7 @@ class Walk:
             return self._scan(args, params, chain)
         if name == "cond":
             return self._branch(args, params, chain)
-        called = next((params[key] for key in INNER if key in params), None)
-        if called is None or name == "while":
+        if name == "while" or not any(key in params for key in CALLS):
             hint = "lax.scan, or a loop of Python" if name == "while" else ""
             raise Untraceable(f"the primitive {name} of JAX has no meaning in the language", hint=hint)
         inner = inner_jaxpr(equation)
