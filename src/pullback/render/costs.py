@@ -24,10 +24,11 @@ def bytes_text(count: int) -> str:
     >>> bytes_text(4 * 64 * 4096 * 64 * 4096), bytes_text(144)
     ('256 GiB', '144 bytes')
     """
+    left: int | Fraction = count
     for unit in _UNITS:
-        if count < 1024 or unit == _UNITS[-1]:
-            return f"{count:,} {unit}" if unit in ("bytes", _UNITS[-1]) else f"{_short(count)} {unit}"
-        count = count // 1024 if count % 1024 == 0 else Fraction(count, 1024)  # type: ignore[assignment]
+        if left < 1024 or unit == _UNITS[-1]:
+            return f"{left:,} {unit}" if unit in ("bytes", _UNITS[-1]) else f"{_short(left)} {unit}"
+        left = left // 1024 if left % 1024 == 0 else left / Fraction(1024)
     raise AssertionError("the last unit takes everything")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.tracing import products
 from pullback.tracing.entrywise import at_once, raised, summed
-from pullback.tracing.numbers import Number, Untraceable, best_of, better, current, is_infinite, lift
+from pullback.tracing.numbers import Number, Untraceable, best_of, better, is_infinite, lift
 from pullback.tracing.ordering import argmax, argmin, argsort
 
 
@@ -267,19 +267,9 @@ def _log_of_sum(a: Any, b: Any) -> Any:
     return (lift(a).exp() + lift(b).exp()).log()
 
 
-def _boolean(value: bool) -> Any:
-    answers = np.frompyfunc(lambda x: value is is_infinite(x) if value else not is_infinite(x), 1, 1)
-    return answers
-
-
 def sigmoid(x: Number) -> Number:
     found: Number = 1 / (1 + (-x).exp())
     return found
-
-
-def domain_function(name: str) -> Callable[[Number], Number]:
-    """A function that every domain has under this name."""
-    return lambda x: Number(x.world, getattr(x.world.domain, name)(x.value))
 
 
 def _heaviside(a: Any, b: Any) -> Any:
@@ -378,11 +368,3 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "eigh": vander_refused,
     "qr": vander_refused,
 }
-
-
-def constant_like(x: Any) -> Any:
-    """The entries as numbers of the current world."""
-    world = current()
-    return wrapped(
-        np.frompyfunc(lambda v: v if is_infinite(v) else world.number(v), 1, 1)(numbers(x).view(np.ndarray))
-    )

@@ -215,20 +215,6 @@ def ordered(made: Template, found: Sequence[dict[str, int]]) -> list[dict[str, i
     return sorted(found, key=weight)
 
 
-def tiny_sizes(code: Pass, made: Template, more: Sequence[dict[str, int]]) -> Iterator[dict[str, int]]:
-    """Legal sizes for a counterexample, the smallest first."""
-    names = list(made.sizes)
-    options: list[dict[str, int]] = list(more)
-    if len(names) <= 3:
-        grid = np.array(np.meshgrid(*[[1, 2, 3]] * len(names))).reshape(len(names), -1).T if names else [()]
-        options += [dict(zip(names, (int(n) for n in row), strict=True)) for row in grid]
-    seen: list[dict[str, int]] = []
-    for sizes in ordered(made, options):
-        if sizes not in seen and small(made, sizes) and runs(code, made, sizes):
-            seen.append(sizes)
-            yield sizes
-
-
 # ---- values ---------------------------------------------------------------------------------
 
 KINDS: Final = ("generic", "large", "tiny")
