@@ -57,16 +57,16 @@ def add(*terms: Expr) -> Expr:
 def mul(*factors: Expr) -> Expr:
     """The product of the factors, flat, the number in front, in the given order."""
     flat: list[Expr] = []
-    constant = Fraction(1)
+    constant = ONE.value
     for factor in factors:
         for part in factor.factors if isinstance(factor, Mul) else (factor,):
-            if isinstance(part, Num):
-                constant *= part.value
-            else:
+            if not isinstance(part, Num):
                 flat.append(part)
-    if constant == 0:
+            elif part is not ONE:
+                constant = part.value if constant is ONE.value else constant * part.value
+    if not constant:
         return ZERO
-    if constant != 1 or not flat:
+    if not flat or (constant is not ONE.value and constant != 1):
         flat.insert(0, Num(constant))
     return flat[0] if len(flat) == 1 else Mul(tuple(flat))
 

@@ -33,6 +33,19 @@ class _Interning(type):
             return found
 
 
+class _Numbering(_Interning):
+    """The same for numbers, told apart by two integers: a fraction is slow to hash and to compare."""
+
+    if not TYPE_CHECKING:
+
+        def __call__(cls, value):
+            key = (cls, value.numerator, value.denominator)
+            found = _table.get(key)
+            if found is None:
+                found = _table[key] = type.__call__(cls, value)
+            return found
+
+
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Node(metaclass=_Interning):
     """What `Tensor` and every expression share: identity is equality."""
@@ -64,15 +77,18 @@ class Tensor(Node):
 class Expr(Node):
     """One number, as a function of the free indices."""
 
-    # What is asked of a node often is kept with it: its free indices, its tensors, its text without regard to order.
+    # What is asked of a node often is kept with it: its free indices, its tensors, its text without regard to order
+    # and also without regard to names, and what it is once it is tidied.
     _free: frozenset[Index] | None = field(init=False, repr=False, default=None)
     _tensors: tuple[Tensor, ...] | None = field(init=False, repr=False, default=None)
     _key: str | None = field(init=False, repr=False, default=None)
+    _canonical: str | None = field(init=False, repr=False, default=None)
+    _tidied: Expr | None = field(init=False, repr=False, default=None)
 
 
 @final
 @dataclass(frozen=True, eq=False, slots=True)
-class Num(Expr):
+class Num(Expr, metaclass=_Numbering):
     """An exact rational number."""
 
     value: Fraction

@@ -105,10 +105,14 @@ class Scaling:
                 return self._called(text, arguments, keywords)
         return Scale(), self._inside(node)
 
-    def _is_scalar(self, node: ast.expr) -> bool:
-        called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
-        names = {part.id: id(part) in called for part in ast.walk(node) if isinstance(part, ast.Name)}
-        return not any(name in ARRAYS if is_call else name in self.arrays for name, is_call in names.items())
+    def _is_scalar(self, node: ast.AST) -> bool:
+        """Whether no array is named in it; the first one found ends the search."""
+        match node:
+            case ast.Name(text):
+                return text not in self.arrays
+            case ast.Call(ast.Name(text), arguments, keywords):
+                return text not in ARRAYS and all(map(self._is_scalar, (*arguments, *keywords)))
+        return all(map(self._is_scalar, ast.iter_child_nodes(node)))
 
     def _joined(self, left: ast.expr, sign: str, right: ast.expr) -> tuple[Scale, Rest]:
         a, x = self.split(left)

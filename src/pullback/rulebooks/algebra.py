@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pullback.expression import (
+    ONE,
     Access,
     Add,
     Call,
@@ -28,6 +29,7 @@ from pullback.expression import (
     mul,
     num,
     power,
+    rebuild,
     replace,
     substitute,
     walk,
@@ -95,15 +97,16 @@ def _sum_key(indices: tuple[Index, ...], body: Expr, bound: dict[Index, str]) ->
 def _first_seen(e: Expr, wanted: Collection[Index], order: dict[Index, None]) -> None:
     if isinstance(e, Index) and e in wanted:
         order.setdefault(e)
-    for child in children(e):
-        _first_seen(child, wanted, order)
+    if not free(e).isdisjoint(wanted):
+        for child in children(e):
+            _first_seen(child, wanted, order)
 
 
 def coefficient(e: Expr) -> tuple[Fraction, Expr]:
     """The leading number of a term, and the rest."""
     match e:
         case Num(value):
-            return value, num(1)
+            return value, ONE
         case Mul((Num(value), *rest)):
             return value, mul(*rest)
     return Fraction(1), e
@@ -130,9 +133,9 @@ def gather_powers(e: Expr) -> tuple[Expr, str] | None:
         return None
     bases: dict[Expr, Expr] = {}
     for factor in e.factors:
-        base, exponent = (factor.base, factor.exponent) if isinstance(factor, Pow) else (factor, num(1))
+        base, exponent = (factor.base, factor.exponent) if isinstance(factor, Pow) else (factor, ONE)
         if not isinstance(exponent, Num) or isinstance(factor, Num):
-            base, exponent = factor, num(1)
+            base, exponent = factor, ONE
             if isinstance(factor, Num):
                 continue
         bases[base] = add(bases[base], exponent) if base in bases else exponent
@@ -278,7 +281,10 @@ def reading_order(e: Expr) -> tuple[Index, ...]:
 
 def canonical(e: Expr) -> Key:
     """The same for expressions that are equal up to the names of free indices."""
-    return _key(e, {index: f"@{k}:{show(index.extent)}" for k, index in enumerate(reading_order(e))})
+    if e._canonical is None:
+        names = {index: f"@{k}:{show(index.extent)}" for k, index in enumerate(reading_order(e))}
+        object.__setattr__(e, "_canonical", _key(e, names))
+    return str(e._canonical)
 
 
 def _batch(node: Element) -> tuple[Index, ...]:
@@ -327,14 +333,16 @@ def _free_index(index: Index, taken: set[str]) -> Index:
 def tidy(e: Expr) -> Expr:
     """Like terms and like powers gathered, and declared facts used, everywhere."""
 
-    def change(node: Expr) -> Expr | None:
-        for rule in (POWERS, *FACTS, COLLECT):
-            applied = rule.apply(node)
-            if applied is not None:
-                return applied[0]
-        return None
-
-    return replace(e, change)
+    below = children(e)
+    if not below:
+        return e
+    if e._tidied is None:
+        new = rebuild(e, tuple(map(tidy, below)))
+        applied = (rule.apply(new) for rule in (POWERS, *FACTS, COLLECT))
+        tidied = next((result[0] for result in applied if result is not None), new)
+        object.__setattr__(e, "_tidied", tidied)
+    assert e._tidied is not None
+    return e._tidied
 
 
 def operators_in(e: Expr) -> list[str]:

@@ -39,8 +39,9 @@ class Part:
     powers: Powers
 
     def without(self, common: Powers, number: Fraction) -> Part:
-        powers = {base: n - common.get(base, 0) for base, n in self.powers.items()}
-        return Part(self.coefficient / number, {base: n for base, n in powers.items() if n})
+        powers = {base: n - common[base] if base in common else n for base, n in self.powers.items()}
+        coefficient = self.coefficient if number == 1 else self.coefficient / number
+        return Part(coefficient, {base: n for base, n in powers.items() if n})
 
     def expression(self) -> Expr:
         return product(self.coefficient, self.powers)
@@ -54,6 +55,11 @@ def product(coefficient: Fraction, powers: Powers) -> Expr:
     return mul(Num(coefficient), *(power(base, Num(n)) for base, n in powers.items()))
 
 
+def is_above(n: Fraction) -> bool:
+    """n > 0, without the comparison of fractions."""
+    return n.numerator > 0
+
+
 def parts_of(terms: Sequence[Term]) -> list[Part]:
     """Terms with their sums as single factors; equal sums are the same object; like terms are added."""
     canonical: dict[str, Expr] = {}
@@ -63,7 +69,7 @@ def parts_of(terms: Sequence[Term]) -> list[Part]:
         powers: Powers = {}
         for base, n in (*outer.items(), *((s, Fraction(1)) for s in sums)):
             base = canonical.setdefault(key(base), base)
-            powers[base] = powers.get(base, Fraction(0)) + n
+            powers[base] = powers[base] + n if base in powers else n
         powers = {base: n for base, n in powers.items() if n}
         k = "·".join(sorted(f"{key(base)}^{n}" for base, n in powers.items()))
         before = found.get(k)
@@ -89,12 +95,10 @@ def _common(parts: Sequence[Part]) -> tuple[Powers, Fraction]:
     """The powers that every part has, and a number that every coefficient is a multiple of."""
     common: Powers = {}
     for base, n in parts[0].powers.items():
-        exponents = [part.powers.get(base, Fraction(0)) for part in parts]
-        if all(x > 0 for x in exponents):
-            common[base] = min(exponents)
-        elif all(x < 0 for x in exponents):
-            common[base] = max(exponents)
-        del n
+        if not all(base in part.powers and is_above(part.powers[base]) == is_above(n) for part in parts):
+            continue
+        exponents = [part.powers[base] for part in parts]
+        common[base] = min(exponents) if is_above(n) else max(exponents)
     means = sum(_is_mean_of_known_size(part) for part in parts)
     number = Fraction(1) if 0 < means < len(parts) else _shared_number([abs(p.coefficient) for p in parts])
     if all(part.coefficient < 0 for part in parts):
@@ -117,7 +121,8 @@ def _grouped(parts: Sequence[Part]) -> Expr:
     counts: dict[tuple[Expr, bool], int] = {}
     for part in parts:
         for base, n in part.powers.items():
-            counts[base, n > 0] = counts.get((base, n > 0), 0) + 1
+            sign = is_above(n)
+            counts[base, sign] = counts.get((base, sign), 0) + 1
     shared = [
         (count, _weight(base), base, sign)
         for (base, sign), count in counts.items()
@@ -126,8 +131,11 @@ def _grouped(parts: Sequence[Part]) -> Expr:
     if not shared or len(parts) < 3:
         return _added(*(part.expression() for part in parts))
     _, _, best, positive = max(shared, key=lambda item: (item[0] * item[1], item[0]))
-    inside = [p for p in parts if best in p.powers and (p.powers[best] > 0) == positive]
-    outside = [p for p in parts if p not in inside]
+    inside: list[Part] = []
+    outside: list[Part] = []
+    for p in parts:
+        has = best in p.powers and is_above(p.powers[best]) == positive
+        (inside if has else outside).append(p)
     if not outside:
         return _added(*(part.expression() for part in parts))
     return _added(factored(inside), factored(outside) if len(outside) > 1 else outside[0].expression())

@@ -37,6 +37,7 @@ MAX_TERMS = 24
 MOST_MULTIPLIED = 6  # terms, up to which their brackets are multiplied out as well
 
 Powers = dict[Expr, Fraction]
+_ONE = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ class Term:
     bound: tuple[Index, ...] = ()
 
     def times(self, other: Term) -> Term:
+        if not other.powers and not other.bound:
+            return Term(self.coefficient * other.coefficient, self.powers, self.bound)
         mine = self.away_from(other.free_names())
         other = other.away_from(mine.names())
         powers = dict(mine.powers)
         for base, exponent in other.powers.items():
-            powers[base] = powers.get(base, Fraction(0)) + exponent
+            powers[base] = powers[base] + exponent if base in powers else exponent
         kept = {base: exponent for base, exponent in powers.items() if exponent}
         return Term(self.coefficient * other.coefficient, kept, mine.bound + other.bound)
 
@@ -104,8 +107,8 @@ def expand(e: Expr, opaque: Opaque) -> list[Term]:
         case Add(terms) if not opaque(e):
             return _few([t for part in terms for t in expand(part, opaque)])
         case Mul(factors):
-            result = [Term(Fraction(1), {})]
-            for factor in factors:
+            result = expand(factors[0], opaque)
+            for factor in factors[1:]:
                 more = expand(factor, opaque)
                 result = _few([a.times(b) for a in result for b in more])
             return result
@@ -113,13 +116,13 @@ def expand(e: Expr, opaque: Opaque) -> list[Term]:
             return [_power_term(base, n)]
         case Sum(indices, body):
             return [_bind(term, indices) for term in expand(body, opaque)]
-    return [Term(Fraction(1), {e: Fraction(1)})]
+    return [Term(_ONE, {e: _ONE})]
 
 
 def _power_term(base: Expr, n: Fraction) -> Term:
     if isinstance(base, Pow) and isinstance(base.exponent, Num) and n.denominator == 1:
-        return Term(Fraction(1), {base.base: base.exponent.value * n})
-    return Term(Fraction(1), {base: n})
+        return Term(_ONE, {base.base: base.exponent.value * n})
+    return Term(_ONE, {base: n})
 
 
 def _bind(term: Term, indices: tuple[Index, ...]) -> Term:
