@@ -32,6 +32,7 @@ class DeadTerms:
     def __init__(self, program: Program, raw: Sequence[Definition]) -> None:
         """`raw` are the definitions of the backward pass; operators of forward values among them count as such."""
         self._program = program
+        self._inputs = frozenset(program.inputs)
         self._values = dict(program.by_name)
         self._definitions = list(program.definitions)
         for made in raw:
@@ -63,7 +64,7 @@ class DeadTerms:
     def _constant(self, e: Expr) -> Fraction | None:
         """0 or 1 where the exact test says that a sum of forward values is that for every input."""
         read = tensors(e)
-        inputs = set(self._program.inputs)
+        inputs = self._inputs
         free_inputs = all(t in inputs and simplex_axis(t) is None for t in read)
         if free_inputs or any(t not in inputs and self._values.get(t.name) is not t for t in read):
             return None

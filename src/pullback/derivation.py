@@ -209,9 +209,9 @@ def _consumers(program: Program, needed: set[Tensor]) -> dict[Tensor, list[Defin
 
 
 def _target(tensor: Tensor, uses: list[Definition], named: set[str]) -> tuple[Index, ...]:
-    avoid = named | {name for definition in uses for name in names_in(definition.body)}
-    avoid |= {index.name for definition in uses for index in definition.indices}
-    return target_indices(tensor, avoid)
+    inside = {name for definition in uses for name in names_in(definition.body)}
+    inside |= {index.name for definition in uses for index in definition.indices}
+    return target_indices(tensor, lambda name: name in inside or name in named)
 
 
 def _lines(definitions: Sequence[Definition]) -> dict[str, MatrixLine]:

@@ -213,7 +213,7 @@ def _suffix(x: Tensor, definitions: Sequence[Definition], program: Program) -> t
     avoid = _taken(program)
     for definition in definitions:
         avoid |= names_in(definition.body) | {index.name for index in definition.indices}
-    return target_indices(x, avoid)
+    return target_indices(x, avoid.__contains__)
 
 
 def _along(

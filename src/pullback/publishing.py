@@ -381,8 +381,8 @@ class Publisher:
             flops += cost[0]
             length += (cost[1] + 3) // (2 if self._is_shared(tensor.name, own, candidate) else 1)
             stack += tensors(made.body)
-        for name in self._considered & self.readers.keys() - seen:
-            if name in self.known and self._is_shared(name, own, candidate):
+        for name in self._considered - seen:
+            if name in self.readers and name in self.known and self._is_shared(name, own, candidate):
                 flops += self._costs.of(self.known[name])[0] // 2
         return flops, length
 

@@ -126,7 +126,7 @@ class ForwardPass:
         if self.seeds.get(operand, operand) is None:
             return self.suffix, lambda e: ((), e)
         avoid = self.avoid | names_in(definition.body) | {i.name for i in (*definition.indices, *self.suffix)}
-        target = target_indices(operand, avoid)
+        target = target_indices(operand, avoid.__contains__)
         return target, lambda e: (target, mul(e, self._at(operand, target)))
 
     def _collected(self, record: Recorder, left: Access, chain: Expr, value: Expr) -> Expr:

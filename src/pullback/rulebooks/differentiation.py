@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import chain
+
 from pullback.expression import (
     MINUS_ONE,
     ONE,
@@ -118,11 +121,11 @@ def operands(definition: Definition) -> list[Tensor]:
     return [tensor for tensor in tensors(definition.body) if not tensor.is_integer]
 
 
-def target_indices(tensor: Tensor, avoid: set[str]) -> tuple[Index, ...]:
-    """Indices i, j, k, l, … for the entry of `tensor` that is differentiated by; none is in `avoid`."""
-    letters = [c for c in "ijklpqrstuvwabcefgh" if c not in avoid]
-    letters += [f"{c}{n}" for n in range(2, 20) for c in "ijkl" if f"{c}{n}" not in avoid]
-    return tuple(Index(name, extent) for name, extent in zip(letters, tensor.shape, strict=False))
+def target_indices(tensor: Tensor, is_taken: Callable[[str], bool]) -> tuple[Index, ...]:
+    """Indices i, j, k, l, … for the entry of `tensor` that is differentiated by; none has a name that is taken."""
+    names = chain("ijklpqrstuvwabcefgh", (f"{c}{n}" for n in range(2, 20) for c in "ijkl"))
+    letters = (name for name in names if not is_taken(name))
+    return tuple(Index(name, extent) for extent, name in zip(tensor.shape, letters, strict=False))
 
 
 def names_in(e: Expr) -> set[str]:

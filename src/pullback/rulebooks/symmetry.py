@@ -35,24 +35,27 @@ def with_symmetry(program: Program) -> Program:
     """The program with the fact "symmetric" on every defined matrix whose entry is that of the mirrored place."""
     renewed: dict[Tensor, Tensor] = {}
     definitions: list[Definition] = []
+    sums: list[Definition] = []  # of no name of the user's
+    solves: dict[Tensor, Definition] = {}
     for definition in program.definitions:
         body = renewed_in(definition.body, renewed)
-        body = _named(body if definition.source else settled(body), definitions)
+        body = _named(body if definition.source else settled(body), sums)
         tensor = definition.tensor
-        if not is_symmetric(tensor) and mirrors(
-            definition.indices, through_inverses(body, solves_in(definitions), {})
-        ):
+        if not is_symmetric(tensor) and mirrors(definition.indices, through_inverses(body, solves, {})):
             renewed[tensor] = with_fact(tensor, "symmetric")
         if isinstance(body, Element) and body.operator == "cholesky":
             renewed[tensor] = with_fact(tensor, "lower_triangular")
         new = renewed.get(tensor, tensor)
-        definitions.append(Definition(new, definition.indices, body, definition.source, definition.place))
+        made = Definition(new, definition.indices, body, definition.source, definition.place)
+        definitions.append(made)
+        solves.update(solves_in([made]))
+        if not made.source and isinstance(body, Add):
+            sums.append(made)
     return changed(program, definitions=tuple(definitions))
 
 
-def _named(e: Expr, earlier: Sequence[Definition]) -> Expr:
+def _named(e: Expr, hidden: Sequence[Definition]) -> Expr:
     """The expression with each sum that a hidden definition holds read from there, so that it is one thing."""
-    hidden = [d for d in earlier if not d.source and isinstance(d.body, Add)]
 
     def change(node: Expr) -> Expr | None:
         for definition in hidden if isinstance(node, Add) else ():
