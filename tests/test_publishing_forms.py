@@ -37,6 +37,19 @@ ROWS: list[Row] = [
             "W": "dW = mean(X, axis=(2, 3)).T @ dY",
         },
     ),
+    # a softmax over several axes
+    (
+        "P = softmax(X, axis=(1, 2)); L = sum(P * G)",
+        {"X": "N H V", "G": "N H V"},
+        {},
+        {"X": "dX = P * (G - sum(G * P, axis=(1, 2), keepdims=True))"},
+    ),
+    (
+        "L = -sum(T * log_softmax(X, axis=(1, 2))) / N",
+        {"X": "N H V", "T": "N H V"},
+        {},
+        {"X": "P = softmax(X, axis=(1, 2))\ndX = (P * sum(T, axis=(1, 2), keepdims=True) - T) / N"},
+    ),
     # a uniform gradient is a number
     (
         "P = softmax(Z, axis=1); H = -sum(P * log(P), axis=1); L = mean(H)",

@@ -288,6 +288,10 @@ def einsum_attention(q, k, v):
     return np.einsum("bhqk,bhkd->bhqd", weights, v)
 
 
+def heatmap_loss(x, w):
+    return np.sum(w * scipy_softmax(x, axis=(1, 2)))
+
+
 def mlp_of_params(params, x):
     for W, b in params[:-1]:
         x = np.tanh(np.dot(x, W) + b)
@@ -412,6 +416,7 @@ CASES = [
     (log_barrier, {"x": "D", "A": "M D", "b": "M", "c": "D"}),
     (cosine_similarity, {"a": "D", "b": "D"}),
     (squeeze_excite, {"x": "N C H W", "w1": "C R", "w2": "R C"}),
+    (heatmap_loss, {"x": "B H W", "w": "B H W"}),
     (einsum_attention, {"q": "B H T D", "k": "B H S D", "v": "B H S M"}),
     (mlp_of_params, {"params": [("D H", "H"), ("H M", "M")], "x": "N D"}),
     (named_params, {"p": {"encoder": {"w": "D H", "b": "H"}, "decoder": "H D"}, "x": "N D"}),

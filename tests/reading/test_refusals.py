@@ -160,6 +160,16 @@ SHAPES: list[Row] = [
         "",
     ),
     ("A: [N, D]\nY = einsum('i->i', A)", ShapeProblem, "`i` for an operand of shape N×D", (2, 5), ""),
+    ("A: [N, D]\nY = einsum('...d->d', A)", ShapeProblem, "`...` stands for have no place", (2, 5), "..."),
+    ("X: [N, D]\ny = diag(X)", ShapeProblem, "which of N and D is smaller", (2, 5), "diag(X[:K, :K])"),
+    (
+        "X: [N, D]\nY = roll(X, (1, 2, 3), axis=(0, 1))",
+        ShapeProblem,
+        "3 shifts for 2 axes",
+        (2, 5),
+        "one shift",
+    ),
+    ("X: [N]\nY = X[::0]", ShapeProblem, "a step is a number other than 0", (2, 7), "X[::-1]"),
     ("Y = x / 0", DomainProblem, "division by zero", (1, 9), ""),
 ]
 INDICES: list[Row] = [

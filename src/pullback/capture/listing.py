@@ -261,7 +261,7 @@ class Listing:
                     self.writer, x.op, operands[0], x.options["axes"], x.options["keepdims"]
                 )
             elif x.op in ALONG:
-                made = phrases.along(self.writer, x.op, operands[0], x.options["axis"])
+                made = phrases.along(self.writer, x.op, operands[0], x.options["axes"])
             else:
                 made = phrases.matmul(self.writer, operands[0], operands[1])
             self.written[key] = made

@@ -218,11 +218,7 @@ def _triangle(relation: str) -> Row:
 
 def _softmax(name: str) -> Row:
     def row(x: Any, axis: Any = None, **_: Any) -> Traced:
-        array = lifted(x)
-        if axis is None:
-            flat = moving.reshape(array, [None])
-            return wrapped(moving.reshape(along(name, flat, 0), array.shape))
-        return wrapped(along(name, array, axis))
+        return wrapped(along(name, lifted(x), axis))
 
     return row
 

@@ -299,9 +299,12 @@ def _from_reduction(name: str, x: Array, axes: tuple[int, ...]) -> tuple[Array, 
     return x, axes
 
 
-def along(name: str, x: Array, axis: int = -1) -> Array:
-    """softmax, log_softmax or cumsum along one axis."""
-    return Array(x.shape, "real", name, (x,), {"axis": axes_of(x, axis)[0]})
+def along(name: str, x: Array, axis: object = -1) -> Array:
+    """cumsum along one axis, softmax and log_softmax along some, or along all for None."""
+    axes = axes_of(x, axis)
+    if len(axes) != 1 and name == "cumsum":
+        raise Untraceable("cumsum takes one axis")
+    return Array(x.shape, "real", name, (x,), {"axes": axes})
 
 
 def variance(x: Array, axis: object = None, ddof: Array | None = None, keepdims: bool = False) -> Array:

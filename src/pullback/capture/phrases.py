@@ -189,12 +189,12 @@ def reduce(
     return w.define(template, x, shape=shape, style=style, hint=hint)
 
 
-def along(w: Writer, name: str, x: Value, axis: int = -1, hint: str = "") -> Value:
-    """`softmax log_softmax cumsum` along one axis."""
-    axis %= x.rank
-    last = axis == x.rank - 1 and name != "cumsum"
+def along(w: Writer, name: str, x: Value, axis: int | Sequence[int] = -1, hint: str = "") -> Value:
+    """`cumsum` along one axis, `softmax log_softmax` along one or more."""
+    axes = tuple(k % x.rank for k in ((axis,) if isinstance(axis, int) else axis))
+    last = axes == (x.rank - 1,) and name != "cumsum"
     style: Style = "contraction" if name == "cumsum" else "operator"
-    template = f"{name}({{0}})" if last else f"{name}({{0}}, axis={axis})"
+    template = f"{name}({{0}})" if last else f"{name}({{0}}, axis={_axis_text(axes)})"
     return w.define(template, x, shape=x.shape, style=style, hint=hint)
 
 

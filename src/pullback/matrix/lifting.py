@@ -284,10 +284,7 @@ def _element(e: Element) -> Form:
 
 
 def _along(e: Element) -> Form:
-    """softmax along one index: the output carries the index of the place where it is read.
-
-    The language has no softmax along several; there it is exp(x - logsumexp(x)).
-    """
+    """softmax along some indices: the output carries those of the place where it is read."""
     renaming: dict[Index, Expr] = {}
     for bound, at in zip(e.binders[0], e.at, strict=True):
         if not isinstance(at, Index) or at in free(e.bodies[0]) - set(e.binders[0]):
@@ -297,11 +294,7 @@ def _along(e: Element) -> Form:
     along = tuple(at for at in e.at if isinstance(at, Index))
     if not along or len(set(along)) < len(along) or not set(along) <= set(child.labels):
         raise NoMatrixForm
-    if len(along) == 1:
-        return Operation(child.labels, e.operator, (child,), along)
-    rest = tuple(label for label in child.labels if label not in along)
-    logs = Plus(child.labels, ((1, child), (-1, Reduce(rest, "logsumexp", child, along))))
-    return logs if e.operator == "log_softmax" else Map(child.labels, "exp", (logs,))
+    return Operation(child.labels, e.operator, (child,), along)
 
 
 def _square(e: Element) -> Form:

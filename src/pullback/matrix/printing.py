@@ -38,6 +38,7 @@ from pullback.matrix.forms import (
 from pullback.matrix.subscripts import joined, letters, sliced
 from pullback.matrix.syntax import (
     RELATIONS,
+    axis_argument,
     binary,
     constant,
     function,
@@ -264,9 +265,7 @@ def _reduce(form: Reduce, axes: tuple[Axis, ...]) -> ast.expr:
     if not wanted and not axes:
         return function(form.function, value)
     places = [k for k, label in enumerate(natural) if label in form.over]
-    axis: ast.expr = (
-        constant(places[0]) if len(places) == 1 else ast.Tuple([constant(k) for k in places], ast.Load())
-    )
+    axis = axis_argument(places)
     if len(wanted) == len(axes):
         return function(form.function, value, axis=axis)
     if tuple(None if label in form.over else label for label in natural) == axes:
@@ -383,8 +382,8 @@ def _operation(form: Operation, axes: tuple[Axis, ...]) -> ast.expr:
         case "softmax" | "log_softmax":
             child = form.arguments[0]
             order = wanted if set(wanted) == set(child.labels) else child.labels
-            place = order.index(form.along[0])
-            value = function(form.function, _print(child, order), axis=constant(place))
+            axis = axis_argument(sorted(order.index(label) for label in form.along))
+            value = function(form.function, _print(child, order), axis=axis)
             return _laid(value, order, axes)
         case "det" | "logdet":
             value = function(form.function, _print(form.arguments[0], form.along))

@@ -38,6 +38,12 @@ def constant(value: int | float | bool) -> ast.expr:
     return ast.Constant(value)
 
 
+def axis_argument(places: Sequence[int]) -> ast.expr:
+    """One axis as a number, several as a tuple."""
+    axes = [constant(place) for place in places]
+    return axes[0] if len(axes) == 1 else ast.Tuple(axes, ast.Load())
+
+
 def sequence(items: Sequence[ast.expr]) -> ast.expr:
     return ast.List(list(items), ast.Load())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pullback.affine import not_negative
@@ -221,15 +221,24 @@ def _flip(arguments: Arguments) -> Value:
 
 
 def _roll(arguments: Arguments) -> Value:
+    """Along one axis, along several, or through the entries in their order where no axis is given."""
     x = arguments.tensor("x")
-    if not arguments.has("axis") and x.rank != 1:
-        raise arguments.shape_problem("names its axis", "roll(x, 1, axis=0)")
-    axis = arguments.axis("axis", x.rank, 0)
-    shift = arguments.size("shift")
+    if not arguments.has("axis"):
+        flat = reshaped(x, [product_size(x.shape)])
+        return reshaped(_rolled(flat, {0: arguments.size("shift")}), x.shape)
+    axes = arguments.axes("axis", x.rank)
+    shifts = [arguments.context.size(node) for node in arguments.sizes("shift")]
+    if len(shifts) not in (1, len(axes)):
+        raise arguments.shape_problem(f"{len(shifts)} shifts for {len(axes)} axes", "one shift an axis")
+    return _rolled(x, dict(zip(axes, shifts if len(shifts) > 1 else shifts * len(axes), strict=True)))
 
+
+def _rolled(x: Value, shifts: Mapping[int, Expr]) -> Value:
     def element(at: At) -> Expr:
-        moved = call("mod", add(at[axis], neg(shift)), x.shape[axis])
-        return x.element((*at[:axis], moved, *at[axis + 1 :]))
+        places = list(at)
+        for axis, shift in shifts.items():
+            places[axis] = call("mod", add(at[axis], neg(shift)), x.shape[axis])
+        return x.element(tuple(places))
 
     return x.reshaped(x.shape, element)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+from fractions import Fraction
 
 from pullback.errors import ShapeProblem, SyntaxProblem
-from pullback.expression import MINUS_ONE, ONE, Expr, Num, add, call, mul, neg
+from pullback.expression import MINUS_ONE, ONE, ZERO, Expr, Num, add, call, mul, neg, num
 from pullback.reading.arrangement import chosen, flipped, position_in, taken
 from pullback.reading.context import Context
 from pullback.reading.value import Value
@@ -126,12 +127,17 @@ def _sliced(context: Context, x: Value, axis: int, part: ast.Slice) -> Value:
     step = context.size(part.step) if part.step is not None else ONE
     if step is MINUS_ONE and part.lower is None and part.upper is None:
         return flipped(x, (axis,))
-    if not isinstance(step, Num) or step.value <= 0:
-        raise context.at(part, ShapeProblem("a step is a positive number, or ::-1", hint="flip(x, axis=0)"))
-    start = _bound(context, part.lower, size, normal_size(add(ONE, MINUS_ONE)))
-    stop = _bound(context, part.upper, size, size)
-    length = add(stop, neg(start), step, MINUS_ONE)
-    count = normal_size(call("floordiv", normal_size(length), step))
+    if not isinstance(step, Num) or step.value == 0:
+        raise context.at(part, ShapeProblem("a step is a number other than 0", hint="X[::2] or X[::-1]"))
+    backwards = step.value < 0
+    last = normal_size(add(size, MINUS_ONE))
+    start = _bound(context, part.lower, size, last if backwards else ZERO, backwards)
+    stop = _bound(context, part.upper, size, MINUS_ONE if backwards else size, backwards)
+    way, stride = add(stop, neg(start)), num(abs(step.value))
+    if backwards:
+        way = neg(way)
+    length = normal_size(add(way, stride, MINUS_ONE))
+    count = normal_size(call("floordiv", length, stride))
     if isinstance(count, Num) and count.value < 0:
         what = f"the slice ends before it begins, in an axis of size {size_text(size)}"
         raise context.at(part, ShapeProblem(what))
@@ -143,13 +149,14 @@ def _sliced(context: Context, x: Value, axis: int, part: ast.Slice) -> Value:
     return x.reshaped(shape, element)
 
 
-def _bound(context: Context, node: ast.expr | None, size: Expr, default: Expr) -> Expr:
-    """An end of a slice; a negative one counts from the end, and a number beyond the axis is its end."""
+def _bound(context: Context, node: ast.expr | None, size: Expr, default: Expr, backwards: bool) -> Expr:
+    """An end of a slice; a negative one counts from the end, and one beyond the axis is the axis' own end."""
     if node is None:
         return default
     bound = context.size(node)
     if isinstance(bound, Num) and bound.value < 0:
         bound = normal_size(add(size, bound))
-    if isinstance(bound, Num) and isinstance(size, Num) and bound.value > size.value:
-        return size
+    if isinstance(bound, Num) and isinstance(size, Num):
+        low = -1 if backwards else 0
+        return num(min(max(bound.value, Fraction(low)), size.value + low))
     return bound

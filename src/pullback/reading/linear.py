@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from pullback.affine import not_negative
 from pullback.errors import ShapeProblem, SyntaxProblem
-from pullback.expression import ONE, ZERO, Element, Expr, Index, add, bracket, call, mul
+from pullback.expression import ONE, ZERO, Element, Expr, Index, add, bracket, call, mul, neg
 from pullback.reading.arguments import Arguments, Entry
 from pullback.reading.context import Context
 from pullback.reading.value import At, Value, broadcast_at, broadcast_shapes, contracted
 from pullback.sizes import normal_size, same_size, shape_text, size_text
+
+DOTTED: Final = "αβγδεζηθ"  # the axes that `...` stands for in a spec, counted from the last
 
 
 def _product_problem(left: Value, right: Value) -> ShapeProblem:
@@ -156,8 +159,20 @@ def _diag(arguments: Arguments) -> Value:
     if x.rank == 1:
         n = x.shape[0]
         return x.reshaped((n, n), lambda at: mul(x.element(at[:1]), bracket("==", at[0], at[1])))
-    _square(arguments, x, batch=False)
-    return x.reshaped(x.shape[:1], lambda at: x.element((at[0], at[0])))
+    if x.rank != 2:
+        raise arguments.shape_problem(f"takes a vector or a matrix, not {shape_text(x.shape)}")
+    return x.reshaped((_shorter(arguments, *x.shape),), lambda at: x.element((at[0], at[0])))
+
+
+def _shorter(arguments: Arguments, rows: Expr, columns: Expr) -> Expr:
+    """The smaller of two sizes: how long a diagonal is."""
+    if not_negative(normal_size(add(columns, neg(rows)))):
+        return rows
+    if not_negative(normal_size(add(rows, neg(columns)))):
+        return columns
+    m, n = size_text(rows), size_text(columns)
+    hint = "a slice says how long the diagonal is: diag(X[:K, :K])"
+    raise arguments.shape_problem(f"which of {m} and {n} is smaller decides the length of the diagonal", hint)
 
 
 def _outer(arguments: Arguments) -> Value:
@@ -198,16 +213,14 @@ def _einsum(arguments: Arguments) -> Value:
     if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
         error = SyntaxProblem("einsum begins with its spec", hint='einsum("nd,dm->nm", X, W)')
         raise arguments.problem(node, error)
-    terms, output = _spec(arguments, node.value.replace(" ", ""))
     operands = [arguments.context.operand(part) for part in arguments.rest]
-    if len(terms) != len(operands):
-        raise arguments.shape_problem(f"the spec names {len(terms)} operands, {len(operands)} are given")
+    terms, output = _spec(arguments, node.value.replace(" ", ""), [operand.shape for operand in operands])
     sizes: dict[str, Expr] = {}
     for term, operand in zip(terms, operands, strict=True):
-        if len(term) != operand.rank:
-            raise arguments.shape_problem(f"`{term}` for an operand of shape {shape_text(operand.shape)}")
         for letter, size in zip(term, operand.shape, strict=True):
-            if not same_size(sizes.setdefault(letter, size), size):
+            if letter in DOTTED and ONE in (sizes.get(letter), size):
+                sizes[letter] = sizes[letter] if size is ONE and letter in sizes else size
+            elif not same_size(sizes.setdefault(letter, size), size):
                 m, n = size_text(sizes[letter]), size_text(size)
                 raise arguments.shape_problem(f"index {letter} ranges over {m} and over {n}")
     for letter in output:
@@ -219,7 +232,7 @@ def _einsum(arguments: Arguments) -> Value:
         bound = {letter: arguments.context.bind(sizes[letter], _wish(letter)) for letter in summed}
         index: dict[str, Expr] = {**dict(zip(output, at, strict=True)), **bound}
         parts = zip(terms, operands, strict=True)
-        factors = [o.element(tuple(index[letter] for letter in term)) for term, o in parts]
+        factors = [o.element(_broadcast(term, o, index)) for term, o in parts]
         return contracted(list(bound.values()), *factors)
 
     shape = tuple(sizes[letter] for letter in output)
@@ -230,17 +243,39 @@ def _einsum(arguments: Arguments) -> Value:
 
 def _wish(letter: str) -> str:
     """The index name that the author chose, where it can be one."""
-    return letter if letter.islower() else ""
+    return letter if letter.islower() and letter not in DOTTED else ""
 
 
-def _spec(arguments: Arguments, spec: str) -> tuple[list[str], str]:
+def _broadcast(term: str, operand: Value, index: Mapping[str, Expr]) -> At:
+    """The indices of an operand; an axis of size 1 that `...` stands for is read at 0."""
+    axes = zip(term, operand.shape, strict=True)
+    return tuple(ZERO if letter in DOTTED and size is ONE else index[letter] for letter, size in axes)
+
+
+def _spec(arguments: Arguments, spec: str, shapes: Sequence[Sequence[Expr]]) -> tuple[list[str], str]:
+    """The letters of each operand and of the output, those that `...` stands for among them."""
     left, arrow, output = spec.partition("->")
-    letters = left.replace(",", "") + output
-    if not all(c in string.ascii_letters for c in letters):
-        raise arguments.shape_problem(f"the spec `{spec}` holds letters, commas and one ->", '"nd,dm->nm"')
+    terms = left.split(",")
+    letters = [part.replace("...", "", 1) for part in (*terms, output)]
+    if not all(c in string.ascii_letters for c in "".join(letters)):
+        what = f"the spec `{spec}` holds letters, commas, `...` and one ->"
+        raise arguments.shape_problem(what, '"nd,dm->nm"')
+    if len(terms) != len(shapes):
+        raise arguments.shape_problem(f"the spec names {len(terms)} operands, {len(shapes)} are given")
+    dots = [len(shape) - len(named) for named, shape in zip(letters, shapes, strict=False)]
+    for term, count, shape in zip(terms, dots, shapes, strict=True):
+        if count < 0 or count > (len(DOTTED) if "..." in term else 0):
+            raise arguments.shape_problem(f"`{term}` for an operand of shape {shape_text(shape)}")
+    most = max([0, *(count for term, count in zip(terms, dots, strict=True) if "..." in term)])
     if not arrow:
-        output = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
-    return left.split(","), output
+        once = "".join(sorted(c for c in set("".join(letters)) if "".join(letters).count(c) == 1))
+        output = ("..." if most else "") + once
+    elif most and "..." not in output:
+        raise arguments.shape_problem(
+            "the axes that `...` stands for have no place in the output", f"{spec}..."
+        )
+    filled = [t.replace("...", DOTTED[len(DOTTED) - n :]) for t, n in zip(terms, dots, strict=True)]
+    return filled, output.replace("...", DOTTED[len(DOTTED) - most :])
 
 
 def _eye(arguments: Arguments) -> Value:

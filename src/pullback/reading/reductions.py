@@ -68,16 +68,18 @@ def _operator(name: str) -> Callable[[Arguments], Value]:
 
 
 def _along(name: str) -> Callable[[Arguments], Value]:
-    """softmax and log_softmax along one axis, the last where none is given."""
+    """softmax and log_softmax along some axes, the last where none is given, all of them for None."""
 
     def build(arguments: Arguments) -> Value:
         x = arguments.context.plain(arguments.tensor("x"))
-        axis = arguments.axis("axis", x.rank, -1)
+        axes = arguments.axes("axis", x.rank, None if "axis" in arguments.given else -1)
+        if not axes:
+            raise arguments.shape_problem("takes at least one axis")
 
         def element(at: At) -> Expr:
-            k = arguments.context.bind(x.shape[axis])
-            body = x.element((*at[:axis], k, *at[axis + 1 :]))
-            return Element(name, (at[axis],), ((k,),), (body,), ())
+            bound = {k: arguments.context.bind(x.shape[k]) for k in sorted(axes)}
+            body = x.element(tuple(bound.get(k, at[k]) for k in range(x.rank)))
+            return Element(name, tuple(at[k] for k in bound), (tuple(bound.values()),), (body,), ())
 
         return Value(x.shape, element, contracts=True, operator=True, polynomial=False)
 
