@@ -64,6 +64,48 @@ ROWS: list[Row] = [
         {"tau": "positive"},
         {"X": "dX = (P - eye(N)) @ Y / (N * tau)", "Y": "dY = (P - eye(N)).T @ X / (N * tau)"},
     ),
+    # powers with a letter as their exponent
+    (
+        "L = sum(x**a * log(x))",
+        {"x": "N", "a": ""},
+        {"x": "positive"},
+        {"x": "dx = x ** (a - 1) * (a * log(x) + 1)"},
+    ),
+    (
+        "L = sum(x**a * exp(-b * x))",
+        {"x": "N", "a": "", "b": ""},
+        {"x": "positive"},
+        {"x": "dx = x ** (a - 1) * exp(-b * x) * (a - b * x)"},
+    ),
+    ("y = x**p / p", {"x": "N", "p": ""}, {"x": "positive"}, {"x": "dx = dy * x ** (p - 1)"}),
+    # one root of a quotient
+    (
+        "L = 0.5 * sum((sqrt(p) - sqrt(q))**2)",
+        {"p": "K", "q": "K"},
+        {"p": "positive", "q": "positive"},
+        {"p": "dp = 0.5 * (1 - sqrt(q / p))"},
+    ),
+    # the loss is read where its terms come together again
+    (
+        "P = softmax(z); L = sum(P * (log(P) - l))",
+        {"z": "K", "l": "K"},
+        {},
+        {"z": "dz = P * (log(P) - l - L)"},
+    ),
+    # one sum over differences
+    (
+        "s = (m - x) / v; L = 0.5 * mean(sum((s - t)**2, axis=1))",
+        {"x": "N D", "m": "D", "t": "N D", "v": ""},
+        {"v": "positive"},
+        {"m": "dm = mean(s - t, axis=0) / v"},
+    ),
+    # two matrices between two vectors
+    (
+        "K = exp(-g * D2); f = K @ a",
+        {"D2": "N M", "a": "M", "g": ""},
+        {},
+        {"g": "dg = -(K.T * D2.T @ df @ a)"},
+    ),
     # a sum of ones counts them
     (
         "A = log_softmax(a, axis=0) - S; L = -sum(logsumexp(A, axis=1))",

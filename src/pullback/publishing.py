@@ -41,7 +41,7 @@ from pullback.notation import left_side
 from pullback.program import Program
 from pullback.rewriting import Step
 from pullback.rulebooks.algebra import canonical, tidy
-from pullback.rulebooks.alternatives import compared, completed, either, gathered, positive, summed
+from pullback.rulebooks.alternatives import compared, completed, gathered, positive, summed, variants
 from pullback.rulebooks.chainrule import settled
 from pullback.rulebooks.contracting import contracts, is_number, is_product, is_whole
 from pullback.rulebooks.denominators import cleared
@@ -57,12 +57,10 @@ from pullback.rulebooks.normal import (
     has_quotient,
     multiplied_out,
     new_names,
-    sifted,
+    shortest,
     sum_of,
-    unmasked,
-    unsigned,
 )
-from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused
+from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused, sums_read
 from pullback.rulebooks.signs import rectified, signs_of, unsigned_by
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
@@ -285,7 +283,7 @@ class Publisher:
         for opaque in (self._is_written, self._is_forward, self._is_whole, lambda _: False):
             try:
                 whole = [t for part in terms_of(e) for t in expand(part, opaque)]
-                terms = [sifted(unsigned(unmasked(t))) for term in whole for t in collapsed(term, opaque)]
+                terms = [shortest(t) for term in whole for t in collapsed(term, opaque)]
             except TooManyTerms:
                 continue
             alive, notes = self.dead_terms.without(terms)
@@ -309,15 +307,13 @@ class Publisher:
         read = f"; {', '.join(names)} from the forward pass" if names else ""
         note = f"common factors come out{read}"
         parts = parts_of(again)
-        written = [factored(chosen) for chosen in (merged(parts), parts)]
+        written = [sums_read(factored(chosen), self.shelf) for chosen in (merged(parts), parts)]
         for form in dict.fromkeys([*written, *(cleared(form) for form in written)]):
             body = compared(positive(summed(gathered(form))))
-            other = either(body)
             stages = (*so_far.stages, ("factor", body, note))
             found.append(Candidate(body, so_far.inlined, stages))
-            if other is not body:
-                last = ("factor", other, "one of two, by a condition")
-                found.append(Candidate(other, so_far.inlined, (*stages, last)))
+            for other, why in variants(body):
+                found.append(Candidate(other, so_far.inlined, (*stages, ("factor", other, why))))
         return found
 
     def _reused(self, term: Term, opaque: Opaque) -> list[Term]:

@@ -205,12 +205,15 @@ def replace(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     memo: dict[Expr, Expr] = {}
 
     def go(node: Expr) -> Expr:
-        if node in memo:
-            return memo[node]
-        new = rebuild(node, tuple(go(x) for x in children(node)))
+        known = memo.get(node)
+        if known is not None:
+            return known
+        old = children(node)
+        parts = tuple([go(x) for x in old])
+        new = node if parts == old else rebuild(node, parts)
         changed = change(new)
-        memo[node] = new if changed is None else changed
-        return memo[node]
+        result = memo[node] = new if changed is None else changed
+        return result
 
     return go(e)
 

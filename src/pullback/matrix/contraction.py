@@ -93,7 +93,7 @@ def cost(labels: set[Index]) -> int:
 
 def _best_action(forms: list[Form], over: tuple[Index, ...]) -> tuple[list[Form], tuple[Index, ...]]:
     """Do the cheapest of: contract a pair, absorb a factor into one that has all its labels, sum one out."""
-    best: tuple[tuple[int, int, int], list[Form], tuple[Index, ...]] | None = None
+    best: tuple[tuple[int, int, int, int], list[Form], tuple[Index, ...]] | None = None
     for rank, (a, b) in enumerate(combinations(range(len(forms)), 2)):
         left, right = forms[a], forms[b]
         shared = set(left.labels) & set(right.labels)
@@ -105,7 +105,8 @@ def _best_action(forms: list[Form], over: tuple[Index, ...]) -> tuple[list[Form]
         if not closed and not inside:
             continue
         merged = _pair(left, right, closed)
-        key = (cost(set(left.labels) | set(right.labels)), 0 if closed else 1, rank)
+        alike = set(left.labels) == set(right.labels)  # x @ (A * B) @ y, not sum(x * A * B) @ y
+        key = (cost(set(left.labels) | set(right.labels)), 0 if closed else 1, 0 if alike else 1, rank)
         if best is None or key < best[0]:
             rest = [merged if k == a else form for k, form in enumerate(forms) if k != b]
             best = (key, rest, tuple(i for i in over if i not in closed))
@@ -114,7 +115,7 @@ def _best_action(forms: list[Form], over: tuple[Index, ...]) -> tuple[list[Form]
         alone = tuple(i for i in over if i in form.labels and i not in others)
         if not alone:
             continue
-        key = (cost(set(form.labels)), 2, k)
+        key = (cost(set(form.labels)), 2, 0, k)
         if best is None or key < best[0]:
             rest = [*forms[:k], reduce_sum(form, alone), *forms[k + 1 :]]
             best = (key, rest, tuple(i for i in over if i not in alone))

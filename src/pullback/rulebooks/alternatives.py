@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from fractions import Fraction
 from itertools import combinations
 
 from pullback.affine import difference, expression, polynomial, same
@@ -21,6 +22,7 @@ from pullback.expression import (
     Index,
     Mul,
     Num,
+    Pow,
     Sum,
     add,
     bracket,
@@ -32,6 +34,7 @@ from pullback.expression import (
     neg,
     num,
     over,
+    power,
     rebuild,
     replace,
     substitute,
@@ -40,7 +43,21 @@ from pullback.expression import (
 )
 from pullback.rulebooks.algebra import Key, canonical, coefficient, key
 
+_HALF, _MINUS_HALF = Num(Fraction(1, 2)), Num(Fraction(-1, 2))
 MANY = 3  # terms that make a sum over an index worth its while
+
+
+def variants(e: Expr) -> list[tuple[Expr, str]]:
+    """What may read better, each with what has changed; the cheapest is taken."""
+    nodes = list(walk(e))
+    found = []
+    if any(isinstance(node, Bracket) for node in nodes):
+        found.append((either(e), "one of two, by a condition"))
+    if any(isinstance(node, Pow) and node.exponent is _MINUS_HALF for node in nodes):
+        found.append((rooted(e), "one root"))
+    if sum(isinstance(node, Sum) for node in nodes) > 1:
+        found.append((under_one_sum(e), "one sum"))
+    return [(other, why) for other, why in found if other is not e]
 
 
 def either(e: Expr) -> Expr:
@@ -62,6 +79,24 @@ def _either(e: Expr) -> Expr | None:
                 for factors, without in ((first, condition), (second, opposite))
             )
             return call("where", condition, chosen, other)
+    return None
+
+
+def rooted(e: Expr) -> Expr:
+    """√a / √b = √(a / b), where a and b are read at the same places"""
+    return replace(e, _rooted)
+
+
+def _rooted(e: Expr) -> Expr | None:
+    if not isinstance(e, Mul):
+        return None
+    for above in e.factors:
+        for below in e.factors:
+            match above, below:
+                case Pow(a, n), Pow(b, m) if n is _HALF and m is _MINUS_HALF and free(a) == free(b):
+                    quotient = power(over(a, b), _HALF)
+                    rest = (quotient if f is above else f for f in e.factors if f is not below)
+                    return mul(*rest)
     return None
 
 
@@ -100,6 +135,26 @@ def _summed(e: Expr) -> Expr | None:
     if any(key(_plain(value)) != key(_plain(term)) for value, term in zip(values, e.terms, strict=True)):
         return None
     return Sum((c,), template)
+
+
+def under_one_sum(e: Expr) -> Expr:
+    """Σ_k f(k) - Σ_k g(k) = Σ_k (f(k) - g(k)), where every factor is read at the same places"""
+    return replace(e, _under_one_sum)
+
+
+def _under_one_sum(e: Expr) -> Expr | None:
+    if not isinstance(e, Add):
+        return None
+    for first, second in combinations(e.terms, 2):
+        (a, f), (b, g) = coefficient(first), coefficient(second)
+        match f, g:
+            case Sum((k,), left), Sum((j,), right) if abs(a) == abs(b) and same(k.extent, j.extent):
+                inner = substitute(right, {j: k})
+                if all(free(factor) == free(left) for factor in (*_factors(left), *_factors(inner))):
+                    both = add(left, mul(num(b / a), inner))
+                    terms = (mul(num(a), Sum((k,), both)) if t is first else t for t in e.terms)
+                    return add(*(t for t in terms if t is not second))
+    return None
 
 
 def _between(first: Expr, second: Expr, c: Index) -> Expr | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import permutations
 from math import prod
@@ -28,6 +28,7 @@ from pullback.expression import (
     total,
 )
 from pullback.rulebooks.algebra import collect, key
+from pullback.rulebooks.exponents import aligned, joined
 from pullback.rulebooks.normal import Powers, Term, components
 
 
@@ -52,7 +53,7 @@ def product(coefficient: Fraction, powers: Powers) -> Expr:
         ((base, n),) = powers.items()
         if isinstance(base, Add) and n == 1:
             return neg(base)  # a sum takes the sign in, so that its terms meet those around it
-    return mul(Num(coefficient), *(power(base, Num(n)) for base, n in powers.items()))
+    return mul(Num(coefficient), *(power(base, Num(n)) for base, n in joined(powers).items()))
 
 
 def is_above(n: Fraction) -> bool:
@@ -84,6 +85,8 @@ def factored(parts: Sequence[Part]) -> Expr:
         return Num(Fraction(0))
     if len(parts) == 1:
         return parts[0].expression()
+    powers = aligned([part.powers for part in parts])
+    parts = [replace(part, powers=new) for part, new in zip(parts, powers, strict=True)]
     common, number = _common(parts)
     if common or number != 1:
         inner = _grouped([part.without(common, number) for part in parts])

@@ -32,6 +32,7 @@ from pullback.expression import (
 )
 from pullback.rulebooks.algebra import tidy
 from pullback.rulebooks.chainrule import settled
+from pullback.rulebooks.exponents import joined
 
 MAX_TERMS = 24
 MOST_MULTIPLIED = 6  # terms, up to which their brackets are multiplied out as well
@@ -139,6 +140,13 @@ def expand_size(size: Expr) -> Term:
     """A size as a term; a sum of sizes is one factor."""
     (term,) = expand(size, lambda _: True)
     return term
+
+
+def shortest(term: Term) -> Term:
+    """The product with its signs, masks, deltas and powers joined to what stands beside them."""
+    term = sifted(unsigned(unmasked(term)))
+    powers = joined(term.powers)
+    return term if powers is term.powers else Term(term.coefficient, powers, term.bound)
 
 
 def unsigned(term: Term) -> Term:

@@ -24,6 +24,7 @@ from pullback.expression import (
     substitute,
     tensors,
 )
+from pullback.expression import replace as everywhere
 from pullback.rulebooks.algebra import coefficient
 from pullback.rulebooks.normal import Powers, Term, TooManyTerms, expand
 
@@ -289,3 +290,18 @@ def reused(term: Term, shelf: Shelf) -> Term:
         else:
             return term
     return term
+
+
+def sums_read(e: Expr, shelf: Shelf) -> Expr:
+    """Sums over products with a sum in them, which only factoring has brought about, read where they are known."""
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Sum) or not isinstance(node.body, Mul):
+            return None
+        if not any(isinstance(factor, Add) for factor in node.body.factors):
+            return None
+        (term,) = expand(node, lambda _: True)
+        new = reused(term, shelf)
+        return new.expression() if new is not term else None
+
+    return everywhere(e, change)
