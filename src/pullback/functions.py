@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from pullback.errors import DomainProblem
 from pullback.expression import (
     MINUS_ONE,
     NEGATED,
@@ -67,6 +68,17 @@ def _share(relation: str) -> tuple[Callable[..., Expr], Callable[..., Expr]]:
         return first(b, a, _y)
 
     return first, second
+
+
+def _slope_of_arcsin(x: Expr) -> Expr:
+    return power(add(ONE, neg(power(x, TWO))), neg(HALF))
+
+
+def _no_order() -> Expr:
+    raise DomainProblem(
+        "the order of polygamma is a number, by which there is no derivative",
+        hint="polygamma(1, x) is the derivative of digamma(x)",
+    )
 
 
 def condition(c: Expr) -> Expr:
@@ -189,6 +201,70 @@ _ROWS: Final = (
         "-sin(x)",
         latex=r"\cos",
         numpy="np.cos({0})",
+    ),
+    Function(
+        "arctan",
+        "the angle whose tangent is x",
+        (lambda x, y: power(add(ONE, power(x, TWO)), MINUS_ONE),),
+        "1 / (1 + x**2)",
+        latex=r"\arctan",
+        numpy="np.arctan({0})",
+    ),
+    Function(
+        "arcsin",
+        "the angle whose sine is x",
+        (lambda x, y: _slope_of_arcsin(x),),
+        "1 / sqrt(1 - x**2)",
+        latex=r"\arcsin",
+        numpy="np.arcsin({0})",
+        domain=(-0.9, 0.9),
+    ),
+    Function(
+        "arccos",
+        "the angle whose cosine is x",
+        (lambda x, y: neg(_slope_of_arcsin(x)),),
+        "-1 / sqrt(1 - x**2)",
+        latex=r"\arccos",
+        numpy="np.arccos({0})",
+        domain=(-0.9, 0.9),
+    ),
+    Function(
+        "arctan2",
+        "the angle of the point (b, a)",
+        (
+            lambda a, b, y: over(b, add(power(a, TWO), power(b, TWO))),
+            lambda a, b, y: neg(over(a, add(power(a, TWO), power(b, TWO)))),
+        ),
+        "b / (a**2 + b**2), -a / (a**2 + b**2)",
+        latex=r"\operatorname{arctan2}",
+        numpy="np.arctan2({0}, {1})",
+    ),
+    Function(
+        "lgamma",
+        "log |Γ(x)|",
+        (lambda x, y: call("digamma", x),),
+        "digamma(x)",
+        latex=r"\log\Gamma",
+        numpy="lgamma({0})",
+        domain=(0.1, 3.0),
+    ),
+    Function(
+        "digamma",
+        "the derivative of log Γ(x)",
+        (lambda x, y: call("polygamma", ONE, x),),
+        "polygamma(1, x)",
+        latex=r"\psi",
+        numpy="digamma({0})",
+        domain=(0.1, 3.0),
+    ),
+    Function(
+        "polygamma",
+        "the derivative of order a of digamma(b), for a number a",
+        (lambda a, b, y: _no_order(), lambda a, b, y: call("polygamma", add(ONE, a), b)),
+        "none by a, polygamma(a + 1, b)",
+        latex=r"\operatorname{polygamma}",
+        numpy="polygamma({0}, {1})",
+        domain=(0.1, 3.0),
     ),
     Function(
         "logaddexp",

@@ -214,7 +214,32 @@ def neighbours(x, w, source, target):
     return jax.nn.relu(jnp.zeros_like(h).at[target].add(h[source]))
 
 
+def angles(y, x):
+    return (
+        jnp.arctan2(y, x)
+        + jnp.arctan(x)
+        + jnp.arcsin(0.5 * jnp.tanh(y))
+        + jnp.arccos(0.5 * jnp.tanh(x))
+        + jnp.cbrt(x)
+    )
+
+
+def student_nll(x, log_nu):
+    nu = jnp.exp(log_nu)
+    constant = (
+        jax.scipy.special.gammaln((nu + 1) / 2) - jax.scipy.special.gammaln(nu / 2) - jnp.log(nu * jnp.pi) / 2
+    )
+    return -jnp.sum(constant - (nu + 1) / 2 * jnp.log1p(x**2 / nu)) + jax.scipy.special.digamma(nu)
+
+
+def survival(hazard):
+    return jnp.cumprod(1 - jax.nn.sigmoid(hazard), axis=1)
+
+
 CASES = [
+    (angles, {"y": "N", "x": "N"}),
+    (student_nll, {"x": "N", "log_nu": ""}),
+    (survival, {"hazard": "N T"}),
     (neighbours, {"x": "N D", "w": "D M", "source": "E in N", "target": "E in N"}),
     (predict, {"params": [("D H", "H"), ("H M", "M")], "inputs": "N D"}),
     (logistic_loss, {"w": "D", "b": "", "X": "N D", "y": "N"}),

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import digamma, expit, gammaln, logsumexp
 from scipy.special import softmax as scipy_softmax
 
 
@@ -343,7 +343,38 @@ def split_heads(x, W, heads=2):
     return np.hstack([softmax(a @ b.T) @ b for a, b in zip(parts, parts[::-1], strict=True)])
 
 
+def bearing_loss(p, q):
+    angle = np.arctan2(q[:, 1] - p[:, 1], q[:, 0] - p[:, 0])
+    return np.sum(angle**2) + np.sum(np.arcsin(0.5 * np.tanh(p)) + np.arccos(0.5 * np.tanh(q)))
+
+
+def log_beta(a, b):
+    return np.sum(gammaln(a) + gammaln(b) - gammaln(a + b)) + np.sum(digamma(a) * b)
+
+
+def smoothed(x, k):
+    return np.convolve(x, k, mode="same") + np.convolve(x, k)[1:-1] + np.convolve(x, k, "valid").sum()
+
+
+def statistics(X):
+    return np.cov(X, rowvar=False) + np.ptp(X, axis=0) + np.trapezoid(X, dx=0.5, axis=0)
+
+
+def horner(p, x):
+    return np.polyval(p, x) + np.cumprod(np.sinh(x) / np.cosh(x)) + np.arctanh(np.tanh(x)) * np.arcsinh(x)
+
+
+def wide_diagonal(A):
+    return np.diag(A) + np.diagonal(A, 1)
+
+
 CASES = [
+    (bearing_loss, {"p": "N 2", "q": "N 2"}),
+    (log_beta, {"a": "N", "b": "N"}),
+    (smoothed, {"x": "N", "k": "3"}),
+    (statistics, {"X": "N D"}),
+    (horner, {"p": "3", "x": "N"}),
+    (wide_diagonal, {"A": "3 5"}),
     (
         skip_gram,
         {"W_in": "V D", "W_out": "V D", "centre": " in V", "context": " in V", "negatives": "K in V"},

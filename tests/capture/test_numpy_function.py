@@ -75,8 +75,8 @@ def loops(x):
 
 def test_a_loop_over_a_size_holds_for_that_size():
     captured = pullback.derive(loops, {"x": "N"}).captured
-    assert captured.notes == ("for N = 3 alone",)
-    assert captured.shapes["x"] == (3,)
+    assert captured.notes == ("for N = 5 alone",)
+    assert captured.shapes["x"] == (5,)
 
 
 def both(x):

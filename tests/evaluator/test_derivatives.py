@@ -65,6 +65,11 @@ SCALARS = {
     "tanh sigmoid": Case("L = sum(tanh(X) * sigmoid(X))", WIDE, AT),
     "softplus gelu": Case("L = sum(softplus(X) * gelu(X))", WIDE, AT),
     "erf": Case("L = sum(erf(X) * X)", WIDE, AT),
+    "arctan": Case(
+        "L = sum(arctan(X) * arctan2(X, A))", {"X": "N D", "A": "N D"}, AT, assume={"A": "positive"}
+    ),
+    "arcsin": Case("L = sum(arcsin(tanh(X)) * arccos(tanh(X)))", WIDE, AT),
+    "lgamma": Case("L = sum(lgamma(X) * digamma(X) + polygamma(1, X))", WIDE, AT, assume={"X": "positive"}),
     "sin cos": Case("L = sum(sin(X) * cos(2 * X))", WIDE, AT),
     "relu abs": Case("L = sum(relu(X) * abs(X) + sign(X) * X)", WIDE, AT),
     "maximum": Case("L = sum(maximum(X, A) * minimum(X, A)**2)", {"X": "N D", "A": "N D"}, AT),
@@ -141,6 +146,11 @@ PLANTED = [
     ("sin", "sin cos", lambda self, a: self._chain(self.base.sin(a.value), (a.tangent, lambda: a.value))),
     ("cos", "sin cos", lambda self, a: self._chain(self.base.cos(a.value), (a.tangent, lambda: a.value))),
     ("erf", "erf", lambda self, a: self._chain(self.base.erf(a.value), (a.tangent, lambda: a.value))),
+    (
+        "arctan",
+        "arctan",
+        lambda self, a: self._chain(self.base.arctan(a.value), (a.tangent, lambda: a.value)),
+    ),
     ("sign", "relu abs", lambda self, a: a),
     ("inv", "inv", lambda self, a: type(a)(self.base.inv(a.value), a.tangent)),
     ("logdet", "logdet", lambda self, a: type(a)(self.base.logdet(a.value))),

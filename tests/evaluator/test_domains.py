@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from pullback.evaluator.primefield import Residues
 from pullback.evaluator.residues import P, Q, character, exponential, logarithm
 
 POINTS = [Fraction(-2), Fraction(-1, 3), Fraction(0), Fraction(1, 4), Fraction(3)]
+INSIDE = [Fraction(-1, 2), Fraction(0), Fraction(3, 4)]
 POSITIVE = [Fraction(1, 4), Fraction(1), Fraction(3)]
 REAL = [
     ("exp", math.exp, POINTS),
@@ -25,6 +27,11 @@ REAL = [
     ("sin", math.sin, POINTS),
     ("cos", math.cos, POINTS),
     ("erf", math.erf, POINTS),
+    ("arctan", math.atan, POINTS),
+    ("arcsin", math.asin, INSIDE),
+    ("arccos", math.acos, INSIDE),
+    ("lgamma", math.lgamma, [*POSITIVE, Fraction(-7, 2)]),
+    ("digamma", lambda x: float(mpmath.digamma(x)), [*POSITIVE, Fraction(40), Fraction(-7, 2)]),
     ("tanh", math.tanh, POINTS),
     ("sigmoid", lambda x: 1 / (1 + math.exp(-x)), POINTS),
     ("softplus", lambda x: math.log(1 + math.exp(x)), POINTS),
@@ -43,6 +50,20 @@ def test_functions_of_real_numbers(domain: Any, name: str, expected: Any, points
         assert float(found) == pytest.approx(float(expected(float(x))), rel=1e-14, abs=1e-15)
 
 
+@pytest.mark.parametrize("order", [1, 2, 5])
+@pytest.mark.parametrize("x", [0.1, 1.0, 7.5, 40.0, -0.75])
+def test_derivatives_of_digamma(order: int, x: float) -> None:
+    found = Float64().polygamma(np.array(x), order)
+    assert float(found) == pytest.approx(float(mpmath.psi(order, x)), rel=1e-13)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 2.0), (1.0, -2.0), (-1.0, -2.0), (-3.0, 0.5)])
+def test_angles_lie_in_their_quarter(a: float, b: float) -> None:
+    domain = HighPrecision()
+    found = domain.arctan2(domain.floats(np.array(a)), domain.floats(np.array(b)))
+    assert float(found[()]) == pytest.approx(math.atan2(a, b), rel=1e-15)
+
+
 EXACT = [
     ("power", (Fraction(9, 4), Fraction(1, 2)), Fraction(3, 2)),
     ("power", (Fraction(8, 27), Fraction(-2, 3)), Fraction(9, 4)),
@@ -53,6 +74,8 @@ EXACT = [
     ("sin", (Fraction(0),), 0),
     ("cos", (Fraction(0),), 1),
     ("erf", (Fraction(0),), 0),
+    ("arctan", (Fraction(0),), 0),
+    ("lgamma", (Fraction(2),), 0),
     ("tanh", (Fraction(0),), 0),
     ("sigmoid", (Fraction(0),), Fraction(1, 2)),
     ("relu", (Fraction(-2),), 0),
@@ -71,7 +94,8 @@ def test_rationals(name: str, arguments: tuple[Fraction, ...], expected: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "x"), [("exp", 1), ("log", 2), ("sin", 1), ("cos", 1), ("erf", 1), ("tanh", 1)]
+    ("name", "x"),
+    [("exp", 1), ("log", 2), ("sin", 1), ("cos", 1), ("erf", 1), ("tanh", 1), ("arctan", 1), ("digamma", 1)],
 )
 def test_irrational_values_are_refused(name: str, x: int) -> None:
     domain = Rational()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
+from pullback.evaluator.gamma import polygamma
 from pullback.expression import (
     Access,
     Add,
@@ -36,6 +37,9 @@ _SCALAR = {
     "sin": np.sin, "cos": np.cos, "erf": _ERF, "maximum": np.maximum, "minimum": np.minimum,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "relu": lambda x: np.maximum(x, 0),
     "softplus": lambda x: np.logaddexp(0, x), "gelu": lambda x: x * (1 + _ERF(x / np.sqrt(2))) / 2,
+    "arctan": np.arctan, "arcsin": np.arcsin, "arccos": np.arccos, "arctan2": np.arctan2,
+    "lgamma": np.vectorize(math.lgamma, otypes=[float]), "digamma": lambda x: polygamma(0, x),
+    "polygamma": lambda n, x: polygamma(int(n), x),
     "where": lambda c, a, b: np.where(c != 0, a, b),
     "floordiv": lambda a, b: np.floor_divide(a, b), "mod": lambda a, b: np.mod(a, b),
 }  # fmt: skip

@@ -20,7 +20,7 @@ from pullback.sizes import evaluate_size, normal_size
 Shape = tuple[Expr, ...]
 _ANNOTATED: Final = re.compile(r"""(?:\w+\.)?([A-Z]\w*)\[[^,\]]*,\s*["']([^"']*)["']\s*\]""")
 _WHOLE: Final = ("Int", "UInt", "Integer")
-_TRIED: Final = ((3, 5, 4, 7, 2, 6), (6, 4, 8, 10, 12, 14), (12, 24, 36, 48, 60, 72), (4, 4, 4, 4, 4, 4))
+_TRIED: Final = ((5, 3, 4, 7, 2, 6), (6, 4, 8, 10, 12, 14), (12, 24, 36, 48, 60, 72), (4, 4, 4, 4, 4, 4))
 
 
 @dataclass(frozen=True, slots=True)

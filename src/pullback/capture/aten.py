@@ -257,7 +257,8 @@ def dropout(w: Writer, x: Value, p: float = 0.5, train: bool = True, *_: Any) ->
 
 _UNARY: Final = {
     **{name: f"{name}({{0}})" for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sigmoid", "relu", "erf",
-                                            "abs", "sign", "sin", "cos")},
+                                            "abs", "sign", "sin", "cos", "lgamma", "digamma")},
+    "atan": "arctan({0})", "asin": "arcsin({0})", "acos": "arccos({0})", "special_gammaln": "lgamma({0})",
     "neg": "-{0}", "square": "{0} ** 2", "reciprocal": "1 / {0}", "rsqrt": "1 / sqrt({0})",
     "silu": "{0} * sigmoid({0})", "mish": "{0} * tanh(softplus({0}))", "log_sigmoid": "-softplus(-{0})",
     "softsign": "{0} / (1 + abs({0}))", "special_expit": "sigmoid({0})", "log2": "log({0}) / log(2)",
@@ -269,7 +270,7 @@ _UNARY: Final = {
 }  # fmt: skip
 _BINARY: Final = {
     "mul": "{0} * {1}", "rsub": "{1} - {0}", "maximum": "maximum({0}, {1})", "minimum": "minimum({0}, {1})",
-    "logaddexp": "logaddexp({0}, {1})", "xlogy": "{0} * log({1})",
+    "logaddexp": "logaddexp({0}, {1})", "atan2": "arctan2({0}, {1})", "xlogy": "{0} * log({1})",
 }  # fmt: skip
 _RELATIONS: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 _SAME: Final = (

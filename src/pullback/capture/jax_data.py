@@ -109,6 +109,8 @@ class Numbers:
         name, params = equation.primitive.name, equation.params
         if name == "scan":
             return self._steps(params, given)
+        if name == "while":
+            return self._while(params, given)
         if name == "cond":
             chosen = params["branches"][chosen_branch(params, int(given[0]))]
             return self.run(chosen.jaxpr, chosen.consts, given[1:])
@@ -117,6 +119,14 @@ class Numbers:
             return self.run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), given)
         bound = equation.primitive.bind(*given, **params)
         return list(bound) if equation.primitive.multiple_results else [bound]
+
+    def _while(self, params: Any, given: list[Any]) -> list[Any]:
+        first, second = params["cond_nconsts"], params["body_nconsts"]
+        test, body = params["cond_jaxpr"], params["body_jaxpr"]
+        tested, constants, carry = given[:first], given[first : first + second], given[first + second :]
+        while self.run(test.jaxpr, test.consts, [*tested, *carry])[0]:
+            carry = self.run(body.jaxpr, body.consts, [*constants, *carry])
+        return carry
 
     def _steps(self, params: Any, given: list[Any]) -> list[Any]:
         fixed, carried = params["num_consts"], params["num_carry"]

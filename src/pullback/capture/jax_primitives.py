@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from pullback.capture import assembling, jax_windows, linear, moving
 from pullback.capture.arrays import Array, Kind, known, moved, number, rearranged, sources
+from pullback.capture.jax_elementwise import ELEMENTWISE, Row, op
 from pullback.capture.operations import along, cast, elementwise, expanded, reduce
+from pullback.capture.running import running_product
 from pullback.capture.subscripts import Span, read_positions, scattered, subscript
 from pullback.expression import ONE, ZERO, Access, Expr, Index, Num, add, call, mul, neg, num, power, walk
-from pullback.functions import TWO
 from pullback.reading.shapes import any_symbol, size_expression
 from pullback.reading.value import At
 from pullback.sizes import normal_size
 from pullback.tracing.numbers import Untraceable
 
-Row = Callable[..., Any]
 LETTERS: Final = "ijklmnpqrstuvwxyzabcdefgh"
 
 
@@ -64,10 +64,6 @@ def kind_from(dtype: Any) -> Kind:
 # ---- element by element ---------------------------------------------------------------------
 
 
-def _op(name: str) -> Row:
-    return lambda *parts, **_: elementwise(name, *parts)
-
-
 def _divided(a: Array, b: Array, **_: Any) -> Array:
     whole = a.kind != "real" and b.kind != "real"
     return elementwise("//" if whole else "/", a, b)
@@ -78,14 +74,6 @@ def _logical(name: str) -> Row:
         if any(part.kind == "real" for part in parts):
             raise Untraceable(f"the operation {name} on bits")
         return elementwise(name, *parts)
-
-    return row
-
-
-def _hyperbolic(sign: str) -> Row:
-    def row(x: Array, **_: Any) -> Array:
-        both = elementwise(sign, elementwise("exp", x), elementwise("exp", elementwise("neg", x)))
-        return elementwise("/", both, number(TWO))
 
     return row
 
@@ -219,6 +207,12 @@ def _cumulated(x: Array, axis: int, reverse: bool = False, **_: Any) -> Array:
     return moving.flip(along("cumsum", moving.flip(x, axis), axis), axis)
 
 
+def _running_product(x: Array, axis: int, reverse: bool = False, **_: Any) -> Array:
+    if not reverse:
+        return running_product(x, axis)
+    return moving.flip(running_product(moving.flip(x, axis), axis), axis)
+
+
 def _product(a: Array, b: Array, dimension_numbers: Any, **_: Any) -> Array:
     (left, right), (left_batch, right_batch) = dimension_numbers
     names = iter(LETTERS)
@@ -350,17 +344,11 @@ def _identity(x: Array, **_: Any) -> Array:
 
 
 PRIMITIVES: Final[dict[str, Row]] = {
-    **{name: _op(name) for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf", "log1p", "expm1")},
-    "sign": _op("sign"), "abs": _op("abs"),
-    "add": _op("+"), "add_any": _op("+"), "sub": _op("-"), "mul": _op("*"), "div": _divided, "neg": _op("neg"),
-    "max": _op("maximum"), "min": _op("minimum"), "pow": _op("**"), "rem": _op("%"), "clamp": _clamped,
-    "integer_pow": lambda x, y, **_: elementwise("**", x, number(num(y))), "logistic": _op("sigmoid"),
-    "square": lambda x, **_: elementwise("**", x, number(TWO)), "select_n": _selected,
-    "rsqrt": lambda x, **_: elementwise("/", number(ONE), elementwise("sqrt", x)), "sinh": _hyperbolic("-"),
-    "cosh": _hyperbolic("+"), "tan": lambda x, **_: elementwise("/", elementwise("sin", x), elementwise("cos", x)),
-    "erfc": lambda x, **_: elementwise("-", number(ONE), elementwise("erf", x)),
-    "exp2": lambda x, **_: elementwise("**", number(TWO), x), "is_finite": _finite, "iota": _iota,
-    "eq": _op("=="), "ne": _op("!="), "lt": _op("<"), "le": _op("<="), "gt": _op(">"), "ge": _op(">="),
+    **ELEMENTWISE,
+    "add_any": op("+"), "div": _divided, "clamp": _clamped,
+    "integer_pow": lambda x, y, **_: elementwise("**", x, number(num(y))), "select_n": _selected,
+    "is_finite": _finite, "iota": _iota,
+    "eq": op("=="), "ne": op("!="), "lt": op("<"), "le": op("<="), "gt": op(">"), "ge": op(">="),
     "and": _logical("and"), "or": _logical("or"), "not": _logical("not"), "convert_element_type": _converted,
     **dict.fromkeys(("copy", "copy_p", "stop_gradient", "reduce_precision", "real"), _identity),
     "optimization_barrier": lambda *xs, **_: list(xs),
@@ -373,7 +361,7 @@ PRIMITIVES: Final[dict[str, Row]] = {
     "rev": lambda x, dimensions, **_: moving.flip(x, tuple(dimensions)), "dynamic_update_slice": _dynamic_update,
     "reduce_sum": _reduced("sum"), "reduce_max": _reduced("max"), "reduce_min": _reduced("min"),
     "reduce_prod": _reduced("prod"), "reduce_and": _of_truth("all"), "reduce_or": _of_truth("any"),
-    "cumsum": _cumulated,
+    "cumsum": _cumulated, "cumprod": _running_product,
     "dot_general": _product, "gather": _gathered, "scatter": _scattered("set"), "scatter-add": _scattered("add"),
     "scatter_add": _scattered("add"), "cholesky": lambda x, **_: linear.cholesky(x), "triangular_solve": _triangular,
     "conv_general_dilated": jax_windows.convolution, "reduce_window_max": jax_windows.largest,

@@ -74,9 +74,10 @@ class Walk:
             return self._scan(args, params, chain)
         if name == "cond":
             return self._branch(args, params, chain)
-        if name == "while" or not any(key in params for key in CALLS):
-            hint = "lax.scan, or a loop of Python" if name == "while" else ""
-            raise Untraceable(f"the primitive {name} of JAX has no meaning in the language", hint=hint)
+        if name == "while":
+            return self._while(args, params, chain)
+        if not any(key in params for key in CALLS):
+            raise Untraceable(f"the primitive {name} of JAX has no meaning in the language")
         inner = inner_jaxpr(equation)
         if inner is None:
             return JITTED[params["name"]](*args)
@@ -93,6 +94,23 @@ class Walk:
             )
         chosen = params["branches"][chosen_branch(params, int(which.value))]
         return self.run(chosen.jaxpr, chosen.consts, args[1:], chain)
+
+    def _while(self, args: list[Array], params: Any, chain: Chain) -> list[Array]:
+        """A loop whose condition counts, one step after another."""
+        first, second = params["cond_nconsts"], params["body_nconsts"]
+        test, body = params["cond_jaxpr"], params["body_jaxpr"]
+        tested, constants, carry = args[:first], args[first : first + second], args[first + second :]
+        for _ in range(LONGEST + 1):
+            goes_on = self.run(test.jaxpr, test.consts, [*tested, *carry], chain)[0].constant()
+            if not isinstance(goes_on, Num):
+                raise Untraceable(
+                    "a loop whose condition depends on values",
+                    hint="lax.scan or lax.fori_loop, with a fixed number of steps",
+                )
+            if not goes_on.value:
+                return carry
+            carry = self.run(body.jaxpr, body.consts, [*constants, *carry], chain)
+        raise Untraceable(f"a loop of over {LONGEST} steps", hint=f"at most {LONGEST} steps are unrolled")
 
     def _scan(self, args: list[Array], params: Any, chain: Chain) -> list[Array]:
         """The loop, one step after another."""

@@ -10,8 +10,9 @@ from pullback.capture.assembling import concatenate
 from pullback.capture.moving import reshape, swapped, transpose
 from pullback.capture.operations import axes_of, einsum, elementwise, matmul, operator, reduce
 from pullback.capture.phrases import explicit
+from pullback.capture.session import SESSION, Pinned
 from pullback.capture.subscripts import Span, subscript
-from pullback.expression import ONE, ZERO, add, call, mul, num
+from pullback.expression import ONE, ZERO, Expr, Num, add, call, mul, num
 from pullback.reading.arrangement import position_in
 from pullback.reading.value import At
 from pullback.sizes import normal_size, same_size
@@ -166,9 +167,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     if x.rank == 2 and not offset and same_size(*x.shape):
         return operator("diag", x.shape[:1], x)
     a, b = axis1 % x.rank, axis2 % x.rank
-    if not same_size(x.shape[a], x.shape[b]):
-        raise Untraceable("the diagonal of an array that is not square")
-    length = normal_size(add(x.shape[a], num(-abs(offset))))
+    length = _diagonal_length(x.shape[a], x.shape[b], offset)
     rest = [k for k in range(x.rank) if k not in (a, b)]
 
     def entry(at: At) -> Any:
@@ -181,6 +180,19 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     if x.is_known:
         return known(shape, x.kind, entry, sources(x))
     return moved(shape, entry, sources(x))
+
+
+def _diagonal_length(rows: Expr, columns: Expr, offset: int) -> Expr:
+    """How many entries [i, i + offset] there are: which end comes first is as in this run."""
+    rows = normal_size(add(rows, num(min(offset, 0))))
+    columns = normal_size(add(columns, num(-max(offset, 0))))
+    if same_size(rows, columns):
+        return rows
+    session = SESSION.get()
+    pinned = next((n for n in (rows, columns) if not isinstance(n, Num)), None)
+    if pinned is not None:
+        raise Pinned(pinned, "the diagonal of an array that is not square, of size")
+    return rows if session.length(rows) < session.length(columns) else columns
 
 
 def inverse(x: Array) -> Array:

@@ -12,6 +12,7 @@ from pullback.capture import assembling, linear, moving, subscripts
 from pullback.capture.arrays import Array, exact, rearranged
 from pullback.capture.numpy_creation import filled_like, kind_of, shape_of
 from pullback.capture.numpy_elementwise import apply_ufunc, clipped
+from pullback.capture.numpy_running import RUNNING
 from pullback.capture.operations import along, axes_of, cast, elementwise, expanded, matmul, reduce, variance
 from pullback.capture.session import SESSION, Pinned
 from pullback.capture.subscripts import Span
@@ -238,19 +239,6 @@ def _argument_of_value(name: str) -> Row:
     return row
 
 
-def _cumsum(x: Any, axis: Any = None, **_: Any) -> Traced:
-    array = lifted(x) if axis is not None else _ravel(x).array
-    return wrapped(along("cumsum", array, axis or 0))
-
-
-def _diff(x: Any, n: int = 1, axis: int = -1, **_: Any) -> Traced:
-    found = wrapped(lifted(x))
-    for _k in range(n):
-        front = [slice(None)] * axes_of(found.array, axis)[0]
-        found = found[(*front, slice(1, None))] - found[(*front, slice(None, -1))]
-    return found
-
-
 def _allclose(*_: Any, **__: Any) -> Any:
     raise Untraceable("the code compares values", hint="leave assertions about values out")
 
@@ -328,6 +316,7 @@ def _solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, **_: 
 
 
 FUNCTIONS: Final[dict[str, Row]] = {
+    **RUNNING,
     **{name: _reduction(name) for name in ("sum", "mean", "max", "min", "prod")},
     "amax": _reduction("max"), "amin": _reduction("min"), "nansum": _reduction("sum"), "var": _variance,
     "std": _deviation, "where": _where, "reshape": _reshape, "ravel": _ravel, "transpose": _transpose,
@@ -340,7 +329,7 @@ FUNCTIONS: Final[dict[str, Row]] = {
     "take_along_axis": _take_along_axis, "tril": _triangle("<="), "triu": _triangle(">="),
     "expand_dims": _expand_dims, "squeeze": lambda x, axis=None: wrapped(moving.squeeze(lifted(x), axis)),
     "broadcast_to": _broadcast_to, "atleast_1d": _atleast(1), "atleast_2d": _atleast(2), "einsum": _einsum,
-    "cumsum": _cumsum, "diff": _diff, "softmax": _softmax("softmax"), "log_softmax": _softmax("log_softmax"),
+    "softmax": _softmax("softmax"), "log_softmax": _softmax("log_softmax"),
     "logsumexp": _logsumexp, "clip": _clip, "average": _average, "nan_to_num": lambda x, **_: x,
     "copy": lambda x, **_: wrapped(lifted(x)), "real": lambda x: x, "zeros_like": filled_like(ZERO),
     "ones_like": filled_like(ONE), "empty_like": filled_like(ZERO),

@@ -42,6 +42,26 @@ def _tangent(x: Array) -> Array:
     return elementwise("/", elementwise("sin", x), elementwise("cos", x))
 
 
+def inverse_of_sinh(x: Array) -> Array:
+    root = elementwise("sqrt", elementwise("+", _power(x, number(TWO)), number(ONE)))
+    return elementwise("log", elementwise("+", x, root))
+
+
+def inverse_of_cosh(x: Array) -> Array:
+    root = elementwise("sqrt", elementwise("-", _power(x, number(TWO)), number(ONE)))
+    return elementwise("log", elementwise("+", x, root))
+
+
+def _cube_root(x: Array) -> Array:
+    third = elementwise("/", number(ONE), number(num(3)))
+    return elementwise("*", elementwise("sign", x), elementwise("**", elementwise("abs", x), third))
+
+
+def inverse_of_tanh(x: Array) -> Array:
+    quotient = elementwise("/", elementwise("+", number(ONE), x), elementwise("-", number(ONE), x))
+    return elementwise("/", elementwise("log", quotient), number(TWO))
+
+
 def _heaviside(x: Array, at_zero: Array) -> Array:
     positive = elementwise(">", x, number(ZERO))
     return elementwise("+", positive, elementwise("*", elementwise("==", x, number(ZERO)), at_zero))
@@ -63,6 +83,10 @@ UFUNCS: Final[dict[str, Callable[..., Array]]] = {
     "sin": _op("sin"), "cos": _op("cos"), "tan": _tangent, "tanh": _op("tanh"), "sinh": _sinh("-"),
     "cosh": _sinh("+"), "sign": _op("sign"), "erf": _op("erf"), "logaddexp": _op("logaddexp"),
     "erfc": lambda x: elementwise("-", number(ONE), elementwise("erf", x)), "expit": _op("sigmoid"),
+    "arctan": _op("arctan"), "arcsin": _op("arcsin"), "arccos": _op("arccos"), "arctan2": _op("arctan2"),
+    "arcsinh": inverse_of_sinh, "arccosh": inverse_of_cosh, "arctanh": inverse_of_tanh,
+    "cbrt": _cube_root, "gammaln": _op("lgamma"), "loggamma": _op("lgamma"), "lgamma": _op("lgamma"),
+    "digamma": _op("digamma"), "psi": _op("digamma"),
     "log_expit": lambda x: elementwise("neg", elementwise("softplus", elementwise("neg", x))),
     "maximum": _op("maximum"), "minimum": _op("minimum"), "fmax": _op("maximum"), "fmin": _op("minimum"),
     "square": lambda x: elementwise("**", x, number(TWO)), "reciprocal": lambda x: elementwise("/", number(ONE), x),

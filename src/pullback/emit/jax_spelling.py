@@ -18,7 +18,10 @@ SAME: Final = {
     "max": "jnp.max", "min": "jnp.min", "prod": "jnp.prod", "concatenate": "jnp.concatenate",
     "einsum": "jnp.einsum", "arange": "jnp.arange", "inv": "jnp.linalg.inv", "det": "jnp.linalg.det",
     "solve": "jnp.linalg.solve", "cholesky": "jnp.linalg.cholesky", "erf": "jax.scipy.special.erf",
-    "sigmoid": "jax.nn.sigmoid", "relu": "jax.nn.relu", "softplus": "jax.nn.softplus",
+    "arctan": "jnp.arctan", "arcsin": "jnp.arcsin", "arccos": "jnp.arccos", "arctan2": "jnp.arctan2",
+    "lgamma": "jax.scipy.special.gammaln", "digamma": "jax.scipy.special.digamma",
+    "polygamma": "jax.scipy.special.polygamma", "sigmoid": "jax.nn.sigmoid", "relu": "jax.nn.relu",
+    "softplus": "jax.nn.softplus",
     "softmax": "jax.nn.softmax", "log_softmax": "jax.nn.log_softmax", "logsumexp": "jax.nn.logsumexp",
 }  # fmt: skip
 METHODS: Final = ("sum", "mean", "max", "min", "prod", "cumsum")

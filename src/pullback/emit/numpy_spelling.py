@@ -11,7 +11,9 @@ from pullback.emit.spelling import Speller, Spelt, dotted, method, module, seque
 
 SAME: Final = {
     "exp": "np.exp", "log": "np.log", "log1p": "np.log1p", "expm1": "np.expm1", "logaddexp": "np.logaddexp",
-    "sqrt": "np.sqrt", "tanh": "np.tanh", "sin": "np.sin", "cos": "np.cos", "abs": "np.abs", "sign": "np.sign",
+    "sqrt": "np.sqrt", "tanh": "np.tanh", "sin": "np.sin", "cos": "np.cos",
+    "arctan": "np.arctan", "arcsin": "np.arcsin", "arccos": "np.arccos", "arctan2": "np.arctan2",
+    "abs": "np.abs", "sign": "np.sign",
     "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where", "outer": "np.outer", "diag": "np.diag",
     "trace": "np.trace", "tril": "np.tril", "triu": "np.triu", "kron": "np.kron", "cumsum": "np.cumsum",
     "take": "np.take", "sum": "np.sum", "mean": "np.mean", "max": "np.max", "min": "np.min", "prod": "np.prod",
@@ -42,6 +44,37 @@ def relu(x):
 def erf(x):
     """The error function, entry by entry."""
     return np.vectorize(math.erf, otypes=[float])(x).astype(np.asarray(x).dtype)
+''',
+    "lgamma": '''
+def lgamma(x):
+    """log |Γ(x)|, entry by entry."""
+    return np.vectorize(math.lgamma, otypes=[float])(x).astype(np.asarray(x).dtype)
+''',
+    "digamma": '''
+def digamma(x):
+    """The derivative of log Γ: ψ(x) = ψ(x + 1) - 1 / x up to 8, and from there its series."""
+    x = np.asarray(x)
+    y = np.zeros_like(x)
+    while (low := (x < 8) & (x > -10_000)).any():
+        y = y - low / np.where(low, x, 1)
+        x = x + low
+    r = 1 / np.where(x < 8, np.nan, x * x)
+    tail = r * (1 / 12 - r * (1 / 120 - r * (1 / 252 - r * (1 / 240 - r * (1 / 132 - r * (691 / 32760 - r / 12))))))
+    return y + np.log(x) - 1 / (2 * x) - tail
+''',
+    "polygamma": '''
+def polygamma(n, x):
+    """The derivative of order n of digamma: lifted by ψ(x) = ψ(x + 1) - 1 / x, and from 16 + n on its series."""
+    x = np.asarray(x)
+    y = np.zeros_like(x)
+    while (low := (x < 16 + n) & (x > -10_000)).any():
+        y = y + math.factorial(n) * low / np.where(low, x, 1) ** (n + 1)
+        x = x + low
+    x = np.where(x < 16, np.nan, x)
+    y = y + math.factorial(n - 1) / x**n + math.factorial(n) / (2 * x ** (n + 1))
+    for k, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), start=1):
+        y = y + b * math.factorial(2 * k + n - 1) / math.factorial(2 * k) / x ** (2 * k + n)
+    return (-1) ** (n + 1) * y
 ''',
     "gelu": '''
 def gelu(x):

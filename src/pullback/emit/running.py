@@ -12,6 +12,7 @@ from importlib import import_module
 from itertools import count
 from typing import Any, Final
 
+from pullback.emit.spelling import MATH
 from pullback.emit.target import NUMPY, Target
 from pullback.errors import InternalProblem, PullbackError
 
@@ -28,6 +29,7 @@ _BUILTINS: Final = {
     "max": max,
     "min": min,
     "len": len,
+    "enumerate": enumerate,
     "zip": zip,
     "slice": slice,
     "tuple": tuple,
@@ -98,8 +100,7 @@ def _paths_allowed(target: Target, heads: Collection[str]) -> set[str]:
     allowed = {*target.speller.names_of_target.values(), *_FUNCTIONS[target.name]}
     for helper in target.speller.helpers_of_target.values():
         allowed |= set(_paths(ast.parse(helper), heads))
-    return allowed | {f"math.{name}" for name in ("pi", "inf", "exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin",
-                                                  "cos", "erf")}  # fmt: skip
+    return allowed | {f"math.{name}" for name in ("pi", "inf", *MATH.values())}
 
 
 @cache

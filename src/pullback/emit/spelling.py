@@ -18,7 +18,10 @@ Kind = Literal["number", "integer", "mask", "real"]
 KEPT: Final = ("take", "reshape", "transpose", "broadcast", "clip", "abs", "tril", "triu", "diag")
 FILLED: Final = ("eye", "ones", "zeros", "onehot")
 # Functions of one number that Python's `math` has.
-MATH: Final = ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "erf")
+MATH: Final = {
+    **{name: name for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "erf", "lgamma")},
+    "arctan": "atan", "arcsin": "asin", "arccos": "acos", "arctan2": "atan2",
+}  # fmt: skip
 # Words of Python and of the modules that are imported: a tensor of that name gets an underscore.
 RESERVED: Final = {
     "math", "np", "jnp", "jax", "torch", "ctx", "Any", "Tensor", "Array", "NDArray", "dtype", "residuals", "inputs",
@@ -182,7 +185,7 @@ class Speller(ABC):
         options = {k.arg: self.spell(k.value).tree for k in keywords if k.arg is not None}
         numbers = all(argument.kind == "number" for argument in arguments)
         if name in MATH and numbers:
-            return Spelt(module(f"math.{name}", *(a.tree for a in arguments)), "number")
+            return Spelt(module(f"math.{MATH[name]}", *(a.tree for a in arguments)), "number")
         if name in ("abs", "maximum", "minimum") and numbers:
             own = {"abs": "abs", "maximum": "max", "minimum": "min"}[name]
             return Spelt(call(own, *(a.tree for a in arguments)), "number")

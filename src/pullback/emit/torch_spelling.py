@@ -13,6 +13,8 @@ from pullback.matrix.syntax import function
 SAME: Final = {
     "exp": "torch.exp", "log": "torch.log", "log1p": "torch.log1p", "expm1": "torch.expm1", "sqrt": "torch.sqrt",
     "tanh": "torch.tanh", "sin": "torch.sin", "cos": "torch.cos", "abs": "torch.abs", "sign": "torch.sign",
+    "arctan": "torch.atan", "arcsin": "torch.asin", "arccos": "torch.acos", "arctan2": "torch.atan2",
+    "lgamma": "torch.lgamma", "digamma": "torch.digamma", "polygamma": "torch.polygamma",
     "erf": "torch.erf", "sigmoid": "torch.sigmoid", "relu": "torch.relu", "outer": "torch.outer",
     "diag": "torch.diag", "trace": "torch.trace", "tril": "torch.tril", "triu": "torch.triu",
     "kron": "torch.kron", "einsum": "torch.einsum", "inv": "torch.linalg.inv", "det": "torch.linalg.det",
@@ -119,6 +121,10 @@ class Torch(Speller):
             return self._at_labels(name, [self.real(arguments[0]), *(a.tree for a in arguments[1:])])
         if name in ("maximum", "minimum", "logaddexp"):
             return self._of_two(name, *arguments)
+        if name in ("digamma", "polygamma"):
+            return module(SAME[name], *(a.tree for a in arguments[:-1]), self._as_tensor(arguments[-1]))
+        if name == "arctan2":
+            return module("torch.atan2", *self._both(*arguments))
         trees = [
             a.tree if name in ("take", "abs", "reshape", "transpose", "clip", "broadcast") else self.real(a)
             for a in arguments
@@ -172,6 +178,19 @@ class Torch(Speller):
         if name == "logaddexp":
             return module("torch.logaddexp", self.real(a), module("torch.full_like", self.real(a), b.tree))
         return method(self.number(a), "clamp", **{"min" if name == "maximum" else "max": b.tree})
+
+    def _as_tensor(self, a: Spelt) -> ast.expr:
+        if a.kind != "number":
+            return self.real(a)
+        return method(dotted(self.like), "new_full", ast.Tuple([], ast.Load()), a.tree)
+
+    def _both(self, a: Spelt, b: Spelt) -> list[ast.expr]:
+        """Two operands as tensors, for a function that takes no number."""
+        own = [self.real(a), self.real(b)]
+        for k, (part, other) in enumerate(((a, b), (b, a))):
+            if part.kind == "number" and other.kind != "number":
+                own[k] = module("torch.full_like", self.real(other), part.tree)
+        return own
 
     def _arranged(
         self, name: str, trees: list[ast.expr], options: dict[str, ast.expr], kind: str

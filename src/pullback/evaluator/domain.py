@@ -104,6 +104,13 @@ class Domain(ABC, Generic[V]):
     def erf(self, a: V) -> V: ...
 
     @abstractmethod
+    def arctan(self, a: V) -> V: ...
+
+    @abstractmethod
+    def polygamma(self, a: V, order: int) -> V:
+        """Derivatives of log |Γ|: of order 0 digamma, of order -1 log |Γ| itself."""
+
+    @abstractmethod
     def pi(self) -> V: ...
 
     @abstractmethod
@@ -177,6 +184,25 @@ class Domain(ABC, Generic[V]):
         root = self.power(self.number(Fraction(2)), -HALF)
         inner = self.add(self.number(Fraction(1)), self.erf(self.mul(a, root)))
         return self.mul(self.mul(self.number(HALF), a), inner)
+
+    def arcsin(self, a: V) -> V:
+        cosine = self.power(self.sub(self.number(Fraction(1)), self.mul(a, a)), HALF)
+        return self.arctan(self.mul(a, self.reciprocal(cosine)))
+
+    def arccos(self, a: V) -> V:
+        return self.sub(self.mul(self.number(HALF), self.pi()), self.arcsin(a))
+
+    def arctan2(self, a: V, b: V) -> V:
+        """Through half the angle, which needs no cases: its tangent is a / (r + b)."""
+        r = self.power(self.add(self.mul(a, a), self.mul(b, b)), HALF)
+        half = self.arctan(self.mul(a, self.reciprocal(self.add(r, b))))
+        return self.mul(self.number(Fraction(2)), half)
+
+    def lgamma(self, a: V) -> V:
+        return self.polygamma(a, -1)
+
+    def digamma(self, a: V) -> V:
+        return self.polygamma(a, 0)
 
     # ---- tensor operators, over the last axes
 

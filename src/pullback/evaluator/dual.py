@@ -164,6 +164,18 @@ class Dual(Domain[DualValue[V]], Generic[V]):
 
         return self._chain(base.erf(a.value), (a.tangent, derivative))
 
+    def arctan(self, a: DualValue[V]) -> DualValue[V]:
+        base = self.base
+
+        def derivative() -> V:
+            return base.reciprocal(base.add(base.number(Fraction(1)), base.mul(a.value, a.value)))
+
+        return self._chain(base.arctan(a.value), (a.tangent, derivative))
+
+    def polygamma(self, a: DualValue[V], order: int) -> DualValue[V]:
+        y = self.base.polygamma(a.value, order)
+        return self._chain(y, (a.tangent, lambda: self.base.polygamma(a.value, order + 1)))
+
     def pi(self) -> DualValue[V]:
         return DualValue(self.base.pi())
 

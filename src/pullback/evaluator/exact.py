@@ -148,6 +148,12 @@ class Rational(ObjectDomain):
     def tanh(self, a: Array) -> Array:
         return self._only(a, "tanh", {0: 0})
 
+    def arctan(self, a: Array) -> Array:
+        return self._only(a, "arctan", {0: 0})
+
+    def polygamma(self, a: Array, order: int) -> Array:
+        return self._only(a, f"polygamma of order {order}", {1: 0, 2: 0} if order < 0 else {})
+
     def pi(self) -> Array:
         raise Unrepresentable("pi is not rational")
 
@@ -258,6 +264,17 @@ class HighPrecision(ObjectDomain):
 
     def erf(self, a: Array) -> Array:
         return self.each(self.context.erf, a)
+
+    def arctan(self, a: Array) -> Array:
+        return self.each(self.context.atan, a)
+
+    def polygamma(self, a: Array, order: int) -> Array:
+        def one(x: Any) -> Any:
+            if x <= 0 and x == int(x):
+                return self.nothing
+            return self.context.log(abs(self.context.gamma(x))) if order < 0 else self.context.psi(order, x)
+
+        return self.each(one, a)
 
     def pi(self) -> Array:
         return boxed(+self.context.pi)

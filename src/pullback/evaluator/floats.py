@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pullback.evaluator.domain import Array, BoolArray, Domain, IntArray, stacked
+from pullback.evaluator.gamma import polygamma
 from pullback.expression import compare
 
 Floats = npt.NDArray[np.float64]
@@ -104,6 +105,21 @@ class Float64(Domain[Floats]):
 
     def erf(self, a: Floats) -> Floats:
         return array(_erf(a)) if a.size else a
+
+    def arctan(self, a: Floats) -> Floats:
+        return array(np.arctan(a))
+
+    def arcsin(self, a: Floats) -> Floats:
+        return array(np.arcsin(a))
+
+    def arccos(self, a: Floats) -> Floats:
+        return array(np.arccos(a))
+
+    def arctan2(self, a: Floats, b: Floats) -> Floats:
+        return array(np.arctan2(a, b))
+
+    def polygamma(self, a: Floats, order: int) -> Floats:
+        return polygamma(order, a)
 
     def pi(self) -> Floats:
         return array(math.pi)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pullback.errors import IndexProblem, InternalProblem, NameProblem
+from pullback.errors import DomainProblem, IndexProblem, InternalProblem, NameProblem
 from pullback.evaluator.arithmetic import LARGEST_POWER, Arithmetic
 from pullback.evaluator.contraction import contracted
 from pullback.evaluator.domain import BoolArray, Domain, IntArray
@@ -52,6 +52,7 @@ from pullback.limits import demand
 
 V = TypeVar("V")
 
+LARGEST_ORDER = 64  # of a derivative of log Γ
 UNARY = frozenset(
     [
         "exp",
@@ -68,9 +69,14 @@ UNARY = frozenset(
         "sign",
         "sin",
         "cos",
+        "arctan",
+        "arcsin",
+        "arccos",
+        "lgamma",
+        "digamma",
     ]
 )
-BINARY = frozenset(("maximum", "minimum", "logaddexp"))
+BINARY = frozenset(("maximum", "minimum", "logaddexp", "arctan2"))
 
 
 class Interpreter(Arithmetic, Generic[V]):
@@ -271,6 +277,8 @@ class Interpreter(Arithmetic, Generic[V]):
             return self._where(*arguments)
         if name in ("floordiv", "mod"):
             return self._from_integers(e)
+        if name == "polygamma":
+            return self._polygamma(*arguments)
         parts = [self.field(x) for x in arguments]
         if name in UNARY and len(parts) == 1:
             (x,) = parts
@@ -279,6 +287,19 @@ class Interpreter(Arithmetic, Generic[V]):
             axes, values = self.together(parts)
             return Named(axes, getattr(self.domain, name)(*values), either([x.outside for x in parts]))
         raise InternalProblem(f"the evaluator has no meaning for the function {name}")
+
+    def _polygamma(self, order: Expr, x: Expr) -> Named[V]:
+        """Derivatives of log Γ; the order is a plain number, 0 for digamma."""
+        if (
+            not isinstance(order, Num)
+            or order.value.denominator != 1
+            or not 0 <= order.value <= LARGEST_ORDER
+        ):
+            raise DomainProblem(
+                f"the order of polygamma is a number from 0 to {LARGEST_ORDER}", hint="polygamma(1, x)"
+            )
+        part = self.field(x)
+        return Named(part.axes, self.domain.polygamma(part.data, int(order.value)), part.outside)
 
     def _where(self, condition: Expr, first: Expr, second: Expr) -> Named[V]:
         mask = self.condition(condition)

@@ -308,6 +308,13 @@ class PrimeField(Domain[Residues]):
     def erf(self, a: Residues) -> Residues:
         return self._opaque(self._odd(a, lambda size: self._hash(size, P, "erf")), a.bad, "erf")
 
+    def arctan(self, a: Residues) -> Residues:
+        return self._opaque(self._odd(a, lambda size: self._hash(size, P, "arctan")), a.bad, "arctan")
+
+    def polygamma(self, a: Residues, order: int) -> Residues:
+        name = f"polygamma {order}"
+        return self._opaque(self._hash(a.p, P, name), a.bad, name)
+
     def pi(self) -> Residues:
         p = exponential(self._hash(np.array(31415926, dtype=np.int64), Q, "pi"))
         return Residues(p, lambda: self._hash(p, Q, "pi"))

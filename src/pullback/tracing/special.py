@@ -1,4 +1,4 @@
-"""Functions that only high precision has, each with its derivative, and rounding, whose derivative is 0."""
+"""Inverse functions, derivatives of log Γ, and rounding, whose derivative is 0 and which only high precision has."""
 
 from __future__ import annotations
 
@@ -65,37 +65,31 @@ def _row(f: Callable[[Number], Number]) -> Any:
     return np.frompyfunc(lambda x: x if is_infinite(x) else f(lift(x)), 1, 1)
 
 
-def _with_slope(name: str, slope: Callable[[Number], Number]) -> Any:
-    return _row(lambda x: applied(x, name, slope))
-
-
-def _trigamma(x: Number) -> Number:
-    _, context = _context(x)
-    return Number(x.world, _boxed(context.psi(1, x.plain()[()])))
-
-
-def _digamma(x: Number) -> Number:
-    return applied(x, "digamma", _trigamma)
+def _own(function: Callable[[Any, Any], Any]) -> Any:
+    """A function that every domain has."""
+    return _row(lambda x: Number(x.world, function(x.world.domain, x.value)))
 
 
 def _angle(y: Any, x: Any) -> Any:
-    """atan2, through the half angle: 2 atan(y / (r + x))."""
     y, x = lift(y), lift(x)
-    r = (x * x + y * y).sqrt()
-    half = y / (r + x)
-    return 2 * applied(half, "atan", lambda t: 1 / (1 + t * t))
+    return Number(y.world, y.world.domain.arctan2(y.value, x.value))
+
+
+def _polygamma(order: Any, x: Any) -> Any:
+    return _own(lambda domain, value: domain.polygamma(value, int(order)))(x)
 
 
 ADDED: Final[dict[str, Any]] = {
-    "arctan": _with_slope("atan", lambda x: 1 / (1 + x * x)),
-    "arcsin": _with_slope("asin", lambda x: 1 / (1 - x * x).sqrt()),
-    "arccos": _with_slope("acos", lambda x: -1 / (1 - x * x).sqrt()),
-    "arcsinh": _with_slope("asinh", lambda x: 1 / (1 + x * x).sqrt()),
-    "arccosh": _with_slope("acosh", lambda x: 1 / (x * x - 1).sqrt()),
-    "arctanh": _with_slope("atanh", lambda x: 1 / (1 - x * x)),
-    "gammaln": _with_slope("loggamma", _digamma),
-    "digamma": _row(_digamma),
-    "psi": _row(_digamma),
+    "arctan": _own(lambda domain, x: domain.arctan(x)),
+    "arcsin": _own(lambda domain, x: domain.arcsin(x)),
+    "arccos": _own(lambda domain, x: domain.arccos(x)),
+    "arcsinh": _row(lambda x: (x + (x * x + 1).sqrt()).log()),
+    "arccosh": _row(lambda x: (x + (x * x - 1).sqrt()).log()),
+    "arctanh": _row(lambda x: ((1 + x) / (1 - x)).log() / 2),
+    "gammaln": _own(lambda domain, x: domain.lgamma(x)),
+    "digamma": _own(lambda domain, x: domain.digamma(x)),
+    "psi": _own(lambda domain, x: domain.digamma(x)),
+    "polygamma": _polygamma,
     "arctan2": np.frompyfunc(_angle, 2, 1),
     "rint": _row(rounded("nint")),
     "floor": _row(rounded("floor")),

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from pullback.evaluator.gamma import polygamma
+
 Value = Any
 
 
@@ -91,6 +93,9 @@ FUNCTIONS: Final[dict[str, Callable[..., Value]]] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "sin": np.sin, "cos": np.cos,
     "abs": np.abs, "sign": np.sign, "sigmoid": _sigmoid, "relu": lambda x: np.maximum(x, 0),
     "softplus": lambda x: np.log1p(np.exp(x)), "erf": _erf, "gelu": _gelu, "log1p": np.log1p, "expm1": np.expm1,
+    "arctan": np.arctan, "arcsin": np.arcsin, "arccos": np.arccos, "arctan2": np.arctan2,
+    "lgamma": lambda x: polygamma(-1, np.asarray(x, float)), "digamma": lambda x: polygamma(0, np.asarray(x, float)),
+    "polygamma": lambda n, x: polygamma(n, np.asarray(x, float)),
     "maximum": np.maximum, "minimum": np.minimum, "where": _where, "outer": _outer, "diag": _diag,
     "trace": _trace, "inv": np.linalg.inv, "det": np.linalg.det, "kron": np.kron,
     "logdet": lambda x: np.linalg.slogdet(x)[1],
