@@ -53,6 +53,28 @@ def test_a_derivation_on_the_command_line_loads_what_it_runs() -> None:
     assert loaded & OTHERS == set()
 
 
+@pytest.mark.torch
+def test_a_check_of_a_function_does_not_load_the_compiler_of_its_framework() -> None:
+    pytest.importorskip("torch")
+    code = """
+import torch, pullback
+class F(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, m):
+        s = x.masked_fill(m, float("-inf"))
+        p = torch.exp(s - torch.logsumexp(s, 1, keepdim=True))
+        ctx.save_for_backward(p)
+        return p
+    @staticmethod
+    def backward(ctx, g):
+        p, = ctx.saved_tensors
+        return p * (g - (g * p).sum(1, keepdim=True)), None
+x = torch.randn(2, 3, dtype=torch.float64)
+assert pullback.check(F, [x, torch.zeros(2, 3, dtype=torch.bool)]).ok
+"""
+    assert "torch._dynamo" not in loaded_by(code)
+
+
 def test_the_probe_sees_what_is_imported() -> None:
     assert "fractions" in loaded_by("import fractions")
     assert "fractions" not in loaded_by("import sys")

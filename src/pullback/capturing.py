@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pullback.capture.captured import Captured
 from pullback.capture.jax_code import capture_jax
 from pullback.capture.numpy_function import capture_numpy
-from pullback.capture.torch_code import capture_torch
-from pullback.errors import DomainProblem
+from pullback.capture.torch_code import capture_each, capture_torch
+from pullback.errors import DomainProblem, PullbackError
 
 KINDS = 'a program, as "Y = X @ W", a NumPy-style function with shapes, or a torch.nn.Module with an example'
 
@@ -45,6 +45,23 @@ def capture(
     if callable(obj):
         return capture_numpy(obj, given, integers=integers, assume=assume, output=output)
     raise DomainProblem(f"{type(obj).__name__} is nothing that can be derived", hint=KINDS)
+
+
+def capture_outputs(
+    obj: Any, given: Sequence[Any], outputs: Sequence[int], like: Captured
+) -> Iterator[Captured | PullbackError]:
+    """The programs of several outputs of a function, or why there is none, one after another.
+
+    like: the program of code that this code runs as well: it allows no more choices of free sizes than that.
+    """
+    if _is_of("torch", *given):
+        yield from capture_each(obj, given, outputs, like.bound)
+        return
+    for output in outputs:
+        try:
+            yield capture(obj, given, output=output if len(outputs) > 1 else None)
+        except PullbackError as error:
+            yield error
 
 
 def uses(f: Any, library: str) -> bool:

@@ -10,14 +10,14 @@ import ast
 import inspect
 import linecache
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import thread_time
 from typing import Any
 
 from pullback.capture.captured import Captured
 from pullback.capture.exchanged import recording
-from pullback.capturing import capture
+from pullback.capturing import capture_outputs
 from pullback.errors import PullbackError
 from pullback.program import upstream_of
 from pullback.reading import read_program
@@ -47,35 +47,52 @@ def mends_in_code(
     code: Pass, args: Sequence[Any], forward: Captured, names: Sequence[str]
 ) -> dict[str, CodeEdit]:
     """For some inputs the edit that mends their gradient; without those for which none was found."""
-    found = {}
+    found: dict[str, CodeEdit] = {}
+    if not names:
+        return found
     upstream = upstream_names(code, args)
     started = thread_time()
-    for name in names:
-        if thread_time() - started > SEARCHED:
-            break
-        try:
-            both = _both(code, args, code.names.index(name), upstream)
-            edit = None if both is None else _Reading(code, forward, both, name, upstream).mend()
-        except (PullbackError, CodeProblem, *CODE_ERRORS):
-            edit = None  # the verdict stands without it
-        if edit is not None:
-            found[name] = edit
+    try:
+        with floats_of(code):
+            for name, both in zip(names, _both(code, args, forward, names, upstream), strict=False):
+                edit = _edit(code, forward, both, name, upstream)
+                if edit is not None:
+                    found[name] = edit
+                if thread_time() - started > SEARCHED:
+                    break
+    except (PullbackError, CodeProblem, *CODE_ERRORS):
+        pass  # the verdicts stand without it
     return found
 
 
-def _both(code: Pass, args: Sequence[Any], position: int, upstream: Sequence[str]) -> Captured | None:
-    """The gradient of one input as a program of the arguments and the upstream gradients, which come last."""
-    index = code.wrt.index(position)
+def _edit(
+    code: Pass, forward: Captured, both: Captured | PullbackError, name: str, upstream: Sequence[str]
+) -> CodeEdit | None:
+    if isinstance(both, PullbackError) or len(both.program.splitlines()) > LONGEST:
+        return None
+    try:
+        return _Reading(code, forward, both, name, upstream).mend()
+    except (PullbackError, CodeProblem, *CODE_ERRORS):
+        return None  # the verdict stands without it
 
+
+def _both(
+    code: Pass, args: Sequence[Any], forward: Captured, names: Sequence[str], upstream: Sequence[str]
+) -> Iterator[Captured | PullbackError]:
+    """The gradients of some inputs as programs of the arguments and the upstream gradients, which come last."""
+    wanted = [code.wrt.index(code.names.index(name)) for name in names]
     recorded = code.exchanged(recording)
 
-    def gradient(made: Pass) -> Callable[..., Any]:
-        return lambda *given: made.gradients(given[: len(args)], given[len(args) :])[index]
+    def gradients(made: Pass) -> Callable[..., Any]:
+        def chosen(*given: Any) -> Any:
+            found = made.gradients(given[: len(args)], given[len(args) :])
+            return found[wanted[0]] if len(wanted) == 1 else tuple(found[k] for k in wanted)
 
-    named = by_name(gradient(code), (*code.names, *upstream), code.label, gradient(recorded))
-    with floats_of(code):
-        found = capture(named, examples(code, (*args, *upstream_examples(code, args))))
-    return found if len(found.program.splitlines()) <= LONGEST else None
+        return chosen
+
+    named = by_name(gradients(code), (*code.names, *upstream), code.label, gradients(recorded))
+    given = examples(code, (*args, *upstream_examples(code, args)))
+    return capture_outputs(named, given, range(len(wanted)), forward)
 
 
 def backward_of(code: Pass) -> Any:

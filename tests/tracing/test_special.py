@@ -11,7 +11,8 @@ import pytest
 from pullback.checking import check
 from pullback.evaluator import HighPrecision
 from pullback.tracing.arrays import FUNCTIONS
-from pullback.tracing.numbers import World, floats_of, inside
+from pullback.tracing.numbers import World, inside
+from pullback.tracing.wholes import floats_of
 from pullback.verify.code_compare import array_of
 
 

@@ -403,6 +403,13 @@ def overwrites(ctx: Any, dp: Any) -> Any:
     return p.mul_(dp - s).clone()
 
 
+def tripled(ctx: Any, x: Any) -> Any:
+    x.mul_(3).sigmoid_()
+    ctx.mark_dirty(x)
+    ctx.save_for_backward(x)
+    return x
+
+
 WRONG: list[tuple[str, Any, tuple[Any, ...], str, str]] = [
     ("dW × (1+1e-4)", edited(Linear, 1, lambda g: g * (1 + 1e-4)), LINEAR, "w", "formula"),
     ("dW × (1+1e-9)", edited(Linear, 1, lambda g: g * (1 + 1e-9)), LINEAR, "w", "formula"),
@@ -433,6 +440,8 @@ WRONG: list[tuple[str, Any, tuple[Any, ...], str, str]] = [
         lambda ctx, dy, ds, _: 2 * dy)}), (normal(3, 4),), "x", "formula"),
     ("unused outputs", type("Forgets", (Unused,), {"backward": staticmethod(forgets_none)}), (normal(3),), "x",
      "error"),
+    ("an argument changed in place", function(tripled, lambda ctx, dy: dy * ctx.saved_tensors[0]), (normal(2, 3),), "x",
+     "formula"),
     ("branches", type("Off", (Branches,), {"backward": staticmethod(
         lambda ctx, dy: Branches.backward(ctx, dy) * 1.001)}), (normal(2, 3),), "x", "formula"),
 ]  # fmt: skip

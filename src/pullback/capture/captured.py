@@ -40,6 +40,7 @@ class Captured:
     wrt: tuple[str, ...] = ()  # inputs that have a gradient unless others are asked for
     parameters: tuple[str, ...] = ()  # inputs that the code itself holds, so that their values are known
     notes: tuple[str, ...] = ()  # conditions under which the program stands for the code
+    bound: int = 0  # how many choices of free sizes, the freest first, the code did not allow
     data: Data | None = None  # gives the inputs that the code computes without a gradient, from the others
 
     def read(self) -> Program:

@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,22 +25,36 @@ _SIZES: Final = ((4, WHOLE), (4, LETTERS), (1, LETTERS), (0, LETTERS))
 class Exported(TorchCode):
     """Code that is exported, once with free sizes and, where that fails, with the numbers of the example."""
 
-    def capture(self) -> Captured:
-        """With free sizes where the code allows it, else with a free first axis, else with those of the example."""
-        problem: PullbackError | None = None
+    graphs: dict[tuple[int, bool], Any] = field(default_factory=dict)  # by free axes, and whether decomposed
+
+    def capture(self, bound: int = 0) -> Captured:
+        """With free sizes where the code allows it, else with a free first axis, else with those of the example.
+
+        bound: how many of these choices, the freest first, are not tried.
+        """
+        problems: list[PullbackError] = []
         own = any(True for _ in (*self.module.parameters(), *self.module.buffers()))
-        for free, letters in ((4, LETTERS), (1, LETTERS), (0, LETTERS)) if own else _SIZES:
+        choices = ((4, LETTERS), (1, LETTERS), (0, LETTERS)) if own else _SIZES
+        for tried, (free, letters) in enumerate(choices[bound:], bound):
+            if free and _twice_the_same(problems):
+                continue  # what is refused for another reason than its sizes will be so at the example as well
             self.letters = letters
-            exported = self._exported(free)
+            exported = self._graph(free, False)
             if exported is None:
                 continue
-            for graph in (exported, None):
+            for apart in (False, True) if _hides(exported) else (False,):
                 try:
-                    return Reading(self, graph or decomposed(exported)).captured()
+                    found = Reading(self, self._graph(free, apart)).captured()
+                    return replace(found, bound=tried)
                 except PullbackError as error:
-                    problem = problem or error
-        assert problem is not None
-        raise problem
+                    problems.append(error)
+        raise problems[0]
+
+    def _graph(self, free: int, apart: bool) -> Any:
+        if (free, apart) not in self.graphs:
+            made = decomposed(self._graph(free, False)) if apart else self._exported(free)
+            self.graphs[free, apart] = made
+        return self.graphs[free, apart]
 
     def _exported(self, free: int) -> Any:
         """The graph; at most `free` axes of each argument have a size that is free."""
@@ -100,6 +114,21 @@ def decomposed(exported: Any) -> Any:
         raise InternalProblem(f"PyTorch cannot decompose the graph: {error}") from error
 
 
+def _twice_the_same(problems: Sequence[PullbackError]) -> bool:
+    return len({str(p) for p in problems}) < len(problems)
+
+
+def _hides(exported: Any) -> bool:
+    """Whether decomposition can tell more: operations without a row, or that change what other tensors show."""
+    for node in exported.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or not str(node.target).startswith("aten."):
+            continue
+        if schema.is_mutable or str(node.target).split(".")[1] not in TABLE:
+            return True
+    return False
+
+
 def _by_name(
     module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], listed: list[Any]
 ) -> dict[str, Any]:
@@ -115,6 +144,27 @@ def capture_torch(obj: Any, given: Any, output: int | str | None = None) -> Capt
 
     given: a tensor, a tuple of the arguments, or a dictionary by name. The code runs in float64, on a copy.
     """
+    return _exporting(obj, given, output).capture()
+
+
+def capture_each(
+    obj: Any, given: Any, outputs: Sequence[int], bound: int
+) -> Iterator[Captured | PullbackError]:
+    """The program of each of several outputs, or why there is none: the code is exported once for all of them.
+
+    bound: of the choices of free sizes, the freest first, those that are not tried.
+    """
+    code = _exporting(obj, given, None)
+    for output in outputs:
+        code.output = output
+        try:
+            yield code.capture(bound)
+        except PullbackError as error:
+            yield error
+
+
+def _exporting(obj: Any, given: Any, output: int | str | None) -> Exported:
+    """The code with an example of its arguments. Raises `DomainProblem` where it does not run on it."""
     import torch
 
     module = _module(obj)
@@ -136,7 +186,7 @@ def capture_torch(obj: Any, given: Any, output: int | str | None = None) -> Capt
         )
     code = Exported(module, args, kwargs, output)
     _runs(code)
-    return code.capture()
+    return code
 
 
 def _runs(code: TorchCode) -> None:

@@ -103,7 +103,7 @@ class Numbers(np.ndarray):
 def _as_one(ufunc: Any, method: str, plain: list[Any], options: dict[str, Any]) -> Any:
     """A ufunc as one operation of the domain; None where it is done entry by entry."""
     if method == "__call__" and not options:
-        return at_once(ufunc.__name__, plain)
+        return at_once(ufunc.__name__, plain, FUNCTIONS.get(ufunc.__name__, ufunc))
     if method != "reduce" or ufunc is not np.add or len(plain) != 1:
         return None
     rest = {key: x for key, x in options.items() if key not in ("axis", "keepdims")}
@@ -259,7 +259,9 @@ class _Unary:
         self.outer = one.outer
 
     def __call__(self, x: Any, **options: Any) -> Any:
-        found = at_once(self.name, [_plain(x)]) if isinstance(x, np.ndarray) and not options else None
+        found = (
+            at_once(self.name, [_plain(x)], self.one) if isinstance(x, np.ndarray) and not options else None
+        )
         return self.one(x, **options) if found is None else found
 
 

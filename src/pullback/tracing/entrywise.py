@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.evaluator.domain import HALF, Domain
-from pullback.tracing.numbers import Number, World, exact_exponent
-from pullback.tracing.products import keeps_logarithm, world_of
+from pullback.tracing.numbers import World, exact_exponent, is_infinite
+from pullback.tracing.products import world_of
+from pullback.tracing.wholes import Whole, gathered
 
 FEW: Final = 6  # entries: fewer are not worth putting together
 
@@ -33,9 +34,30 @@ OPERATIONS: Final[dict[str, Operation]] = {
 }
 
 
-def at_once(name: str, arrays: Sequence[Any]) -> Any:
-    """An operation of the table on plain arrays that broadcast; None where it must be done entry by entry."""
-    return _applied(OPERATIONS[name], arrays) if name in OPERATIONS else None
+def at_once(name: str, arrays: Sequence[Any], one: Callable[..., Any]) -> Any:
+    """An operation of the table on plain arrays that broadcast; None where it must be done entry by entry.
+
+    one: the same entry by entry, for those that are infinite.
+    """
+    if name not in OPERATIONS:
+        return None
+    found = _applied(OPERATIONS[name], arrays)
+    return _around_infinite(OPERATIONS[name], arrays, one) if found is None else found
+
+
+def _around_infinite(operation: Operation, arrays: Sequence[Any], one: Callable[..., Any]) -> Any:
+    """The finite entries at once, those where an operand is infinite one by one."""
+    given = np.broadcast_arrays(*(np.asarray(a, dtype=object) for a in arrays))
+    odd = np.zeros(given[0].shape, dtype=bool)
+    for a in given:
+        odd |= np.array([is_infinite(x) for x in a.flat], dtype=bool).reshape(a.shape)
+    found = _applied(operation, [a[~odd] for a in given]) if odd.any() else None
+    if found is None:
+        return None
+    whole = np.empty(odd.shape, dtype=object)
+    whole[~odd] = found
+    whole[odd] = one(*(a[odd] for a in given))
+    return whole
 
 
 def raised(array: Any, exponent: Any) -> Any:
@@ -55,7 +77,7 @@ def _applied(operation: Operation, arrays: Sequence[Any]) -> Any:
     values = [_put_together(world, a, len(shape)) for a in given]
     if any(v is None for v in values):
         return None
-    return _taken_apart(world, operation(world.domain, *values), shape)
+    return Whole(world, operation(world.domain, *values), shape).numbers()
 
 
 def summed(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -66,19 +88,16 @@ def summed(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     if world is None or value is None:
         return None
     shape = tuple(x.shape[a] for a in kept)
-    found = _taken_apart(world, world.domain.total(value, len(axes)), shape)
+    found = Whole(world, world.domain.total(value, len(axes)), shape).numbers()
     return found.reshape([1 if a in axes else n for a, n in enumerate(x.shape)]) if keepdims else found[()]
 
 
 def _put_together(world: World, array: Any, rank: int) -> Any:
     """The entries as one value with `rank` last axes; None where a sum of logarithms would be lost."""
     domain: Domain[Any] = world.domain
-    entries = [world.number(x).value for x in array.flat]
-    if domain.exact and any(keeps_logarithm(v) for v in entries):
+    stacked = gathered(world, array)
+    if stacked is None:
         return None
-    if len(entries) == 1:
-        return domain.widen(entries[0], rank)
-    stacked = domain.stack(entries, array.shape)
     missing = rank - array.ndim
     if not missing:
         return stacked
@@ -87,9 +106,3 @@ def _put_together(world: World, array: Any, rank: int) -> Any:
         stacked,
         lambda x: x.reshape((*x.shape[: x.ndim - width], *(1,) * missing, *x.shape[x.ndim - width :])),
     )
-
-
-def _taken_apart(world: World, value: Any, shape: tuple[int, ...]) -> Any:
-    found = np.empty(math.prod(shape), dtype=object)
-    found[:] = [Number(world, v) for v in world.domain.slices(value, len(shape))]
-    return found.reshape(shape)

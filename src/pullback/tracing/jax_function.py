@@ -13,9 +13,10 @@ from pullback.errors import PullbackError
 from pullback.tracing.arrays import Numbers, numbers
 from pullback.tracing.jax_arguments import Arguments, Spelt
 from pullback.tracing.jaxprs import run_jaxpr
-from pullback.tracing.numbers import Untraceable, World, floats_of, inside
+from pullback.tracing.numbers import Untraceable, World, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
+from pullback.tracing.wholes import floats_of
 
 SLACK = 64  # rounding errors by which two orders of the same work may differ
 

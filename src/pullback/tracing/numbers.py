@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pullback.errors import PullbackError
+from pullback.evaluator import Float64
 from pullback.evaluator.domain import HALF, Domain
 from pullback.evaluator.dual import Dual
 from pullback.tracing.constants import recognised
@@ -33,6 +34,10 @@ class Undecided(Untraceable):
     """Several trials at once do not agree on the branch that the code takes."""
 
 
+NEARLY: Final = "nearly"  # two doubles that rounding alone may keep from a tie
+NEAR: Final = 1e-11  # relative
+
+
 class World:
     """A domain, the ties that were met in it, and the constants that numbers were compared with."""
 
@@ -42,6 +47,7 @@ class World:
         self.has_kinks = False  # whether an order, |x| or a maximum was asked for at all
         self.thresholds: set[float] = set()
         self.sides: dict[float, set[bool]] = {}  # what comparisons with a threshold gave
+        self._rounds = isinstance(domain.base if isinstance(domain, Dual) else domain, Float64)
         self._constants: dict[Any, Number] = {}
 
     def number(self, x: Any) -> Number:
@@ -74,6 +80,7 @@ class World:
     def compare(self, relation: str, a: Number, b: Number) -> bool:
         """The order of two numbers; ties, and constants on one side, are remembered."""
         self.has_kinks = True
+        self._look_closely(a, b)
         if (_moves(a) or _moves(b)) and np.any(self.domain.compare("==", a.value, b.value)):
             self.ties.add("compare")
         found = self.domain.compare(relation, a.value, b.value)
@@ -82,7 +89,17 @@ class World:
         return bool(found.all())
 
     def equal(self, a: Number, b: Number) -> bool:
+        self._look_closely(a, b)
         return bool(np.all(self.domain.compare("==", a.value, b.value)))
+
+    def _look_closely(self, a: Number, b: Number) -> None:
+        if self._rounds and np.any(nearly_equal(a.plain(), b.plain())):
+            self.ties.add(NEARLY)
+
+
+def nearly_equal(x: Any, y: Any) -> Any:
+    """Whether doubles differ by no more than rounding, and do differ."""
+    return (x != y) & (abs(x - y) <= NEAR * np.maximum(1e-2, np.maximum(abs(x), abs(y))))
 
 
 _WORLD: ContextVar[World] = ContextVar("world")
@@ -331,18 +348,6 @@ class Number:
 
     def __repr__(self) -> str:
         return f"<Number {self.value!r}>"
-
-
-def floats_of(x: Any) -> Any:
-    """Floats near the values of an array of numbers; residues, which have no size, become generic ones."""
-    found = np.linspace(0.3, 0.7, x.size)
-    for k, v in enumerate(x.flat):
-        value = v.plain() if isinstance(v, Number) else v
-        if is_infinite(value):
-            found[k] = value
-        elif isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 0:
-            found[k] = float(value[()])
-    return found.reshape(x.shape)
 
 
 # ---- where ties are shared ------------------------------------------------------------------

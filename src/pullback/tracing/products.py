@@ -10,9 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from pullback.evaluator.domain import Domain
-from pullback.evaluator.dual import DualValue
-from pullback.evaluator.primefield import Residues
 from pullback.tracing.numbers import Number, World, is_infinite
+from pullback.tracing.wholes import Whole, gathered
 
 FEW: Final = 16  # products: fewer are not worth putting together
 MOST: Final = 1_000_000  # products: more of them at once would fill the memory
@@ -30,18 +29,16 @@ def contracted(subscripts: str, a: Any, b: Any, otherwise: Callable[[], Any]) ->
     world = world_of((a, b))
     if world is None or deep < 2 or not FEW <= count <= MOST or not _sizes_agree((one, a), (two, b), sizes):
         return otherwise()
-    lifted = [[world.number(x) for x in array.flat] for array in (a, b)]
-    if any(keeps_logarithm(x.value) for entries in lifted for x in entries):
+    values = [gathered(world, array) for array in (a, b)]
+    if any(v is None for v in values):
         return otherwise()
     order = out + summed
     left, right = (
-        _spread(world.domain, [x.value for x in entries], letters, array.shape, order)
-        for entries, letters, array in zip(lifted, (one, two), (a, b), strict=True)
+        _spread(world.domain, value, letters, array.shape, order)
+        for value, letters, array in zip(values, (one, two), (a, b), strict=True)
     )
     product = world.domain.product_total(left, right, len(summed))
-    found = np.empty(math.prod(sizes[c] for c in out), dtype=object)
-    found[:] = [Number(world, value) for value in world.domain.slices(product, len(out))]
-    return found.reshape([sizes[c] for c in out])[()]
+    return Whole(world, product, tuple(sizes[c] for c in out)).numbers()[()]
 
 
 def world_of(arrays: Sequence[Any]) -> World | None:
@@ -49,7 +46,7 @@ def world_of(arrays: Sequence[Any]) -> World | None:
     world = None
     for array in arrays:
         for x in array.flat:
-            if type(x) is Number:
+            if isinstance(x, Number):
                 world = x.world
             elif is_infinite(x):
                 return None
@@ -62,17 +59,9 @@ def _sizes_agree(*operands: Any) -> bool:
     return all(sizes[c] == n for letters, array in pairs for c, n in zip(letters, array.shape, strict=True))
 
 
-def keeps_logarithm(value: Any) -> bool:
-    """A sum of logarithms is one itself, which only sums of single numbers can tell."""
-    if isinstance(value, DualValue):
-        return keeps_logarithm(value.value)
-    return isinstance(value, Residues) and value.exp_of is not None
-
-
-def _spread(domain: Domain[Any], values: list[Any], letters: str, shape: tuple[int, ...], order: str) -> Any:
+def _spread(domain: Domain[Any], value: Any, letters: str, shape: tuple[int, ...], order: str) -> Any:
     """The entries along last axes in `order`; letters that they lack have size 1."""
     held = [c for c in order if c in letters]
-    stacked = domain.stack(values, shape)
     turned = [letters.index(c) for c in held]
     widths = [shape[letters.index(c)] if c in letters else 1 for c in order]
 
@@ -81,7 +70,7 @@ def _spread(domain: Domain[Any], values: list[Any], letters: str, shape: tuple[i
         moved = x.transpose([*range(lead), *(lead + axis for axis in turned)])
         return moved.reshape([*x.shape[:lead], *widths])
 
-    return domain.restructure(stacked, arranged)
+    return domain.restructure(value, arranged)
 
 
 # ---- NumPy's products -----------------------------------------------------------------------

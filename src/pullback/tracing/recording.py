@@ -106,7 +106,8 @@ class _Recorder:
         def called(_: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             return self.call(func, args, kwargs or {})
 
-        self.mode: Any = type("Recording", (TorchDispatchMode,), {"__torch_dispatch__": called})()
+        own = {"__torch_dispatch__": called, "_should_skip_dynamo": classmethod(_compiled_alike)}
+        self.mode: Any = type("Recording", (TorchDispatchMode,), own)()
         self.decompositions = decompositions
         self.nodes: list[Node] = []
         self.known: dict[int, Node] = {}
@@ -167,6 +168,11 @@ class _Recorder:
                     self.keep(part, Node("call", operator.getitem, (node, k)))
         elif found is not None and any(n.op == "input" for n in ancestors([node])):
             raise Untraceable("its path depends on values")
+
+
+def _compiled_alike(_: type) -> bool:
+    """Nothing is compiled here, and to be left out of compilation would load PyTorch's compiler first."""
+    return False
 
 
 def _is_tensor(x: Any) -> bool:

@@ -12,10 +12,11 @@ from pullback.errors import PullbackError
 from pullback.tracing import torch_strides
 from pullback.tracing.arrays import Numbers, numbers
 from pullback.tracing.aten_graph import interpreted, numpy_of, operations, seeded
-from pullback.tracing.numbers import Untraceable, World, floats_of, inside
+from pullback.tracing.numbers import Untraceable, World, inside
 from pullback.tracing.numpy_pair import CODE_ERRORS
 from pullback.tracing.passes import CodeProblem, ExactRun, Fault, FloatRun, Pass, Upstream, literal, stripped
 from pullback.tracing.torch_context import Context, traceable, undivided
+from pullback.tracing.wholes import floats_of
 
 STRETCH = 1.03125  # away from the point of a trace, and still symmetric, definite, …
 
@@ -68,7 +69,7 @@ class TorchFunction(Pass):
         import torch
 
         with undivided():
-            context, out = self._called(args)
+            context, out = self._called(_own(args))
         demand: Any = torch._check
         for given, own in zip(upstream, _differentiable(context, out), strict=True):
             for a, b in zip(given.shape, own.shape, strict=True):
@@ -80,7 +81,7 @@ class TorchFunction(Pass):
     def results(self, args: Sequence[Any]) -> list[Any]:
         """The outputs that have a gradient, as tensors that may be recorded."""
         with undivided():
-            return _differentiable(*self._called(args))
+            return _differentiable(*self._called(_own(args)))
 
     def upstream_places(self, args: Sequence[Any]) -> list[int]:
         """Which of the gradients that the backward is given are not always zero."""
@@ -316,6 +317,11 @@ class TorchFunction(Pass):
 def _sample(x: Any) -> Any:
     """Floats in the place of numbers, for tracing: the path of the code may not depend on them."""
     return floats_of(x) if isinstance(x, Numbers) else x
+
+
+def _own(args: Sequence[Any]) -> list[Any]:
+    """Tensors that the code may change in place, also where a gradient with respect to them is asked for."""
+    return [x.clone() if getattr(x, "requires_grad", False) and x.is_leaf else x for x in args]
 
 
 def _is_whole(x: Any) -> bool:

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pullback.evaluator import HighPrecision, PrimeField
+from pullback.errors import PullbackError
+from pullback.evaluator import Float64, HighPrecision, PrimeField
 from pullback.evaluator.domain import Domain
 from pullback.evaluator.dual import Dual, DualValue
 from pullback.evaluator.primefield import Residues
 from pullback.evaluator.residues import P, Q
 from pullback.tracing.arrays import numbers
-from pullback.tracing.numbers import Number, Untraceable, World, is_infinite
+from pullback.tracing.numbers import NEARLY, Number, Untraceable, World, is_infinite
 from pullback.tracing.passes import Pass, is_float_array
 from pullback.verify.points import Template
 from pullback.verify.values import FIXED, MATRICES, repeated
@@ -97,24 +98,46 @@ def _random_directions(sizes: Sequence[int], rng: np.random.Generator, largest: 
     return directions
 
 
-def along_directions(code: Pass, args: Sequence[Any], seed: int) -> Entrywise:
-    """⟨v, gradient⟩ and ⟨upstream, J v⟩ for one random direction v of each input, to 50 digits: arrays of one entry."""
-    agreed = together(code, args, seed, DIGITS)
+def along_directions(code: Pass, args: Sequence[Any], seed: int, quick: bool = False) -> Entrywise:
+    """⟨v, gradient⟩ and ⟨upstream, J v⟩ for one random direction v of each input, to 50 digits: arrays of one entry.
+
+    quick: where doubles agree, they will do.
+    """
+    agreed = (in_doubles(code, args, seed) if quick else None) or together(code, args, seed, DIGITS)
     if agreed is not None:
         return agreed
     directions = _random_directions(_counts(code, args), np.random.default_rng(seed), WEIGHT)
     return _compared(code, args, seed, directions, HighPrecision())
 
 
+def in_doubles(
+    code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int, tied: bool = False
+) -> Entrywise | None:
+    """Where all inputs agree in doubles, and rounding decided no comparison.
+
+    tied: whether numbers are meant to tie there; elsewhere a tie may be one of rounding.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            found = together(code, args, upstream, ROUNDING, Float64())
+    except (PullbackError, ArithmeticError):
+        return None
+    return None if found is None or (NEARLY in found.ties if tied else found.ties) else found
+
+
 def together(
-    code: Pass, args: Sequence[Any], upstream: Sequence[Any] | int, tolerance: float
+    code: Pass,
+    args: Sequence[Any],
+    upstream: Sequence[Any] | int,
+    tolerance: float,
+    domain: Domain[Any] | None = None,
 ) -> Entrywise | None:
     """The same along one random direction in which all inputs move at once; None where that shows a difference.
 
     One tangent in the place of many: for right code, which input is at fault is not asked.
     """
     apart = _random_directions(_counts(code, args), np.random.default_rng(11), WEIGHT)
-    found = _compared(code, args, upstream, apart.sum(0, keepdims=True), HighPrecision())
+    found = _compared(code, args, upstream, apart.sum(0, keepdims=True), domain or HighPrecision())
     given = [g for g in found.claimed if g is not None]
     if any(g.shape != (1,) or g[0] != g[0] for g in given):
         return None

@@ -51,7 +51,7 @@ def _agrees(check: Check, index: int, sizes: Sizes) -> bool | None:
     if not small(check.made, sizes):
         return None
     try:
-        found = towards(check, draw(check.made, sizes, "generic", np.random.default_rng(13)), 13)
+        found = towards(check, draw(check.made, sizes, "generic", np.random.default_rng(13)), 13, True)
     except Untraceable:
         return None
     claimed = None if found is None else found.claimed[index]

@@ -12,7 +12,14 @@ import numpy as np
 from pullback.evaluator import Unrepresentable
 from pullback.evaluator.domain import Domain
 from pullback.tracing.passes import CodeProblem, Pass
-from pullback.verify.code_compare import ROUNDING, Entrywise, along_directions, entrywise, together
+from pullback.verify.code_compare import (
+    ROUNDING,
+    Entrywise,
+    along_directions,
+    entrywise,
+    in_doubles,
+    together,
+)
 from pullback.verify.code_verdict import CodeVerdict
 from pullback.verify.points import Args, Sizes, Template
 from pullback.verify.witness import Witness
@@ -103,15 +110,16 @@ def at_point(check: Check, args: Args, upstream: Any, domain: Domain[Any] | None
 def agreed_at(check: Check, args: Args, upstream: Any) -> bool:
     """Whether all gradients agree at a point, looked at along one direction."""
     try:
-        return together(check.code, args, upstream, ROUNDING) is not None
+        quick = in_doubles(check.code, args, upstream, tied=True)
+        return (quick or together(check.code, args, upstream, ROUNDING)) is not None
     except (CodeProblem, *DOMAIN_ERRORS):
         return False
 
 
-def towards(check: Check, args: Args, seed: int) -> Entrywise | None:
-    """The same along one random direction of each input."""
+def towards(check: Check, args: Args, seed: int, quick: bool = False) -> Entrywise | None:
+    """The same along one random direction of each input; quick: in doubles, where these agree."""
     try:
-        return along_directions(check.code, args, seed)
+        return along_directions(check.code, args, seed, quick)
     except (CodeProblem, *DOMAIN_ERRORS):
         return None
 
