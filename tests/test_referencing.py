@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pullback
@@ -163,3 +164,30 @@ def test_the_command_line_checks_a_pair_by_one_name(tmp_path: Path, name: str, c
     path = tmp_path / "pairs.py"
     path.write_text(PAIRS)
     assert main(["check", f"{path}::{name}"]) == code
+
+
+SETTINGS = '''
+from __future__ import annotations
+from dataclasses import dataclass
+
+
+@dataclass
+class Settings:
+    scale: float = 2.0
+
+
+def forward(x):
+    return x * Settings().scale
+
+
+def backward(dy, x):
+    return dy * Settings().scale
+'''
+
+
+def test_a_file_may_hold_dataclasses_and_run_twice(tmp_path: Path) -> None:
+    path = tmp_path / "settings_of_a_layer.py"
+    path.write_text(SETTINGS, encoding="utf-8")
+    for _ in range(2):
+        verdict = pullback.check(referenced(f"{path}::forward,backward")[0], [np.ones((2, 3))])
+        assert verdict.ok

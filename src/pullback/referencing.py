@@ -79,17 +79,24 @@ def _with_partner(module: ModuleType, name: str) -> list[str]:
 
 
 def _imported(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
+    stem = os.path.basename(path)[:-3]
+    name = stem if stem not in sys.modules else f"{stem} ({path})"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    sys.modules[name] = module  # a dataclass of the file looks its module up
+    ran = False
     try:
         spec.loader.exec_module(module)
+        ran = True
     except SyntaxError as error:
         raise DomainProblem(f"{path}, line {error.lineno}: this is no Python: {error.msg}") from None
     except (*_FAILURES, TypeError, ValueError) as error:
         raise DomainProblem(f"{path} fails when it is run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
+        if not ran:
+            del sys.modules[name]
     return module

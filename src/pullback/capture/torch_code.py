@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -88,13 +89,15 @@ class Exported(TorchCode):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the pages that PyTorch logs about a graph that it cannot export: the refusal says what matters."""
+    """Without what PyTorch says to its own developers: pages about a graph that it cannot export, deprecations."""
     loggers = [logging.getLogger(f"torch.{name}") for name in ("fx.experimental.symbolic_shapes", "export")]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
             logger.disabled = True
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for logger, was in zip(loggers, before, strict=True):
             logger.disabled = was
@@ -109,7 +112,8 @@ def decomposed(exported: Any) -> Any:
         if str(operation).removeprefix("aten.").split(".")[0] in TABLE:
             del table[operation]
     try:
-        return exported.run_decompositions(table)
+        with _quiet():
+            return exported.run_decompositions(table)
     except CODE_ERRORS as error:
         raise InternalProblem(f"PyTorch cannot decompose the graph: {error}") from error
 
