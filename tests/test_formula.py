@@ -45,3 +45,44 @@ def test_a_sum_with_a_line_of_its_own_keeps_its_guards(
     derivation = derive(program, shapes, ranges=ranges)
     assert derivation.report.unknown == 0  # each formula was read again on the way
     assert all(formula.lines[-1].startswith(f"d{name}") for name, formula in derivation.gradients.items())
+
+
+TOGETHER = [
+    (
+        "A = X @ W + b; H = relu(A); Y = H @ V",
+        {"X": "N D", "W": "D F", "b": "F", "V": "F M"},
+        [
+            "dA = dY @ V.T * (A > 0)",
+            "dX = dA @ W.T",
+            "dW = X.T @ dA",
+            "db = sum(dA, axis=0)",
+            "dV = H.T @ dY",
+        ],
+    ),
+    ("Y = X @ W", {"X": "N D", "W": "D M"}, ["dX = dY @ W.T", "dW = X.T @ dY"]),
+    (
+        'Q = einsum("nd,dhe->hne", X, W)',
+        {"X": "N D", "W": "D H E"},
+        ['dX = einsum("hne,dhe->nd", dQ, W)', 'dW = einsum("hne,nd->dhe", dQ, X)'],
+    ),
+    (
+        "R = reshape(X, [N, P, 2]); Y = mean(R, axis=2)",
+        {"X": "N 2*P"},
+        ["dX = 0.5 * reshape(reshape(dY, [N, P, 1]) * ones([N, P, 2]), [N, 2 * P])"],
+    ),
+    (
+        "u = A - P; v = A - M; d = sum(u ** 2, axis=1) - sum(v ** 2, axis=1); L = mean(relu(d))",
+        {"A": "N D", "P": "N D", "M": "N D"},
+        [
+            "dd = (d > 0) / N",
+            "dA = 2 * reshape(dd, [N, 1]) * (u - v)",
+            "dP = -2 * reshape(dd, [N, 1]) * u",
+            "dM = 2 * reshape(dd, [N, 1]) * v",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "shapes", "lines"), TOGETHER)
+def test_the_backward_pass_as_one_program(program: str, shapes: dict[str, str], lines: list[str]) -> None:
+    assert list(derive(program, shapes).lines) == lines

@@ -166,7 +166,7 @@ def test_the_command_line_checks_a_pair_by_one_name(tmp_path: Path, name: str, c
     assert main(["check", f"{path}::{name}"]) == code
 
 
-SETTINGS = '''
+SETTINGS = """
 from __future__ import annotations
 from dataclasses import dataclass
 
@@ -182,7 +182,7 @@ def forward(x):
 
 def backward(dy, x):
     return dy * Settings().scale
-'''
+"""
 
 
 def test_a_file_may_hold_dataclasses_and_run_twice(tmp_path: Path) -> None:

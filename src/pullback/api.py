@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pullback import render
 from pullback.derivation import Derived, Report, derive_program
 from pullback.expression import Tensor
-from pullback.formula import gradient_program
+from pullback.formula import backward_program, gradient_program
 from pullback.later import Later
 from pullback.program import Program
 from pullback.reading import read_program
@@ -83,6 +83,16 @@ class Derivation:
         """Input -> formula of its gradient, in the order of the inputs."""
         return {tensor.name: Formula(self.derived, tensor) for tensor in self.derived.wrt}
 
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The whole backward pass as one program: what several gradients read is a line of its own.
+
+        >>> shapes = {"X": "N D", "W": "D F", "V": "F M"}
+        >>> derive("H = tanh(X @ W); Y = H @ V", shapes).lines
+        ('dZ = dY @ V.T * (1 - H ** 2)', 'dX = dZ @ W.T', 'dW = X.T @ dZ', 'dV = H.T @ dY')
+        """
+        return tuple(str(line) for line in backward_program(self.derived))
+
     @property
     def steps(self) -> list[Step]:
         """Every recorded step: forward lines in stable form, then the order of the backward pass."""
@@ -95,27 +105,23 @@ class Derivation:
         notes = () if self.captured is None else self.captured.notes
         return f"Sizes: {'; '.join(notes)}.\n" if notes else ""
 
-    def _formulas(self) -> dict[str, tuple[str, ...]]:
-        return {name: formula.lines for name, formula in self.gradients.items()}
-
     def text(
         self, *, steps: Steps = "all", ascii: bool = False, sizes: Mapping[str, int] | None = None
     ) -> str:
         """The derivation for a terminal; with `sizes`, also the walk-through entry by entry."""
-        shown = render.text(
-            self.derived, self.report, self._formulas(), steps=steps, ascii=ascii, sizes=sizes
-        )
+        shown = render.text(self.derived, self.report, steps=steps, ascii=ascii, sizes=sizes)
         return shown + self.conditions
 
     def latex(self, *, steps: Steps = "all", sizes: Mapping[str, int] | None = None) -> str:
-        return render.latex(self.derived, self.report, self._formulas(), steps=steps, sizes=sizes)
+        return render.latex(self.derived, self.report, steps=steps, sizes=sizes)
 
     def markdown(self, *, steps: Steps = "all", sizes: Mapping[str, int] | None = None) -> str:
-        return render.markdown(self.derived, self.report, self._formulas(), steps=steps, sizes=sizes)
+        return render.markdown(self.derived, self.report, steps=steps, sizes=sizes)
 
-    def json(self) -> str:
+    def json(self, *, sizes: Mapping[str, int] | None = None) -> str:
         """The derivation as JSON text; the schema is in the documentation."""
-        return render.to_json(self.derived, self.report, self._formulas())
+        formulas = {name: formula.lines for name, formula in self.gradients.items()}
+        return render.to_json(self.derived, self.report, formulas, sizes=sizes)
 
     def jacobian(self, x: str, y: str | None = None) -> Differential:
         """∂y/∂x as a formula that runs, the axes of y (default: the output) first.

@@ -182,23 +182,22 @@ def run_derive(options: argparse.Namespace) -> Answer:
     if differential is not None:
         return _differential(options, differential, derivation.conditions)
     sizes = checked_sizes(parse_sizes(options.sizes), derivation) if options.sizes is not None else None
-    formulas = {name: formula.lines for name, formula in derivation.gradients.items()}
     derived, report = derivation.derived, derivation.report
     match options.format:
         case "json":
-            shown = render.to_json(derived, report, formulas, sizes=sizes)
+            shown = derivation.json(sizes=sizes)
             return Answer(f"{shown}\n", f"{json.dumps(json.loads(shown), indent=2)}\n")
         case "latex":
-            shown = render.latex(derived, report, formulas, steps=options.steps, sizes=sizes)
+            shown = render.latex(derived, report, steps=options.steps, sizes=sizes)
             return Answer(shown, ascii_text(shown))
         case "markdown":
-            shown = render.markdown(derived, report, formulas, steps=options.steps, sizes=sizes)
+            shown = render.markdown(derived, report, steps=options.steps, sizes=sizes)
             return Answer(shown, ascii_text(shown))
     width = _width()
 
     def spelt(ascii: bool = True) -> str:
         return (
-            render.text(derived, report, formulas, steps=options.steps, sizes=sizes, width=width, ascii=ascii)
+            render.text(derived, report, steps=options.steps, sizes=sizes, width=width, ascii=ascii)
             + derivation.conditions
         )
 

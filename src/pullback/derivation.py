@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from pullback.expression import (
     Tensor,
     add,
     mul,
+    tensors,
 )
 from pullback.functions import FUNCTIONS
 from pullback.matrix import matrix_line, shape_line
@@ -85,8 +87,7 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
     publisher = Publisher(
         program, passed.upstream, passed.raw, [f"d{tensor.name}" for tensor in wanted], passed.laws
     )
-    published = {made.tensor.name: publisher.publish(made) for made in passed.raw}
-    backward = needed(published, [f"d{tensor.name}" for tensor in wanted])
+    backward = _published(publisher, passed.raw, [f"d{tensor.name}" for tensor in wanted])
     backward, values = shared(backward, passed.names, publisher.steps)
     raw = [*passed.raw, *values]
     kept = {made.tensor.name for made in backward}
@@ -107,6 +108,22 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
         tuple(raw),
         rewrites,
     )
+
+
+def _published(publisher: Publisher, raw: Sequence[Definition], targets: Sequence[str]) -> list[Definition]:
+    """What the targets need, each in its best form.
+
+    Where a line was left for several readers and has a single one in the end, that reader is considered again.
+    """
+    made = {definition.tensor.name: publisher.publish(definition) for definition in raw}
+    lines = needed(made, targets)
+    readers = Counter(name for line in lines for name in {tensor.name for tensor in tensors(line.body)})
+    for line in lines:
+        read = {tensor.name for tensor in tensors(line.body)} & made.keys() - {*targets}
+        if any(readers[name] == 1 < len(publisher.readers.get(name, ())) for name in read):
+            name = line.tensor.name
+            made[name] = publisher.publish(publisher.raw[name])
+    return needed(made, targets)
 
 
 class BackwardPass:
@@ -170,6 +187,10 @@ def chosen(program: Program, wrt: Sequence[str] | None) -> tuple[Tensor, ...]:
     if wrt is None:
         return tuple(tensor for tensor in program.inputs if not tensor.is_integer)
     result = []
+    if not wrt:
+        raise DomainProblem(
+            "nothing to differentiate by", hint="name an input, or leave wrt out for every real one"
+        )
     for name in wrt:
         if name not in by_name:
             close = nearest(name, by_name)

@@ -38,6 +38,7 @@ from pullback.expression import (
 )
 from pullback.inlining import Statement as Statement
 from pullback.inlining import inline as inline
+from pullback.inlining import read_by_name
 from pullback.matrix import matrix_line
 from pullback.notation import code, show
 from pullback.rewriting import MatrixLine
@@ -64,6 +65,11 @@ def gradient_program(
     for name in order:
         lines += statements(made[name], derived.lines.get(name), spelling)
     return inline(lines, targets | _own(derived), derived.program.by_name)
+
+
+def backward_program(derived: Derived) -> tuple[Statement, ...]:
+    """The statements that compute every wanted gradient; what several of them read is a line of its own."""
+    return tuple(read_by_name(gradient_program(derived, [tensor.name for tensor in derived.wrt])))
 
 
 def _own(derived: Derived) -> set[str]:

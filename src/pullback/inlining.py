@@ -137,6 +137,39 @@ def without_inverses(lines: Sequence[Statement], kept: Collection[str]) -> list[
     return made
 
 
+def read_by_name(lines: Sequence[Statement]) -> list[Statement]:
+    """The value of an earlier line read where it stands again in a later one."""
+    known: dict[str, str] = {}
+    made: list[Statement] = []
+    for line in lines:
+        if line.is_matrix:
+            line = reading(line, known)
+            tree = ast.parse(line.text, mode="eval").body
+            if isinstance(tree, ast.BinOp | ast.Call):
+                known.setdefault(ast.dump(tree), line.name)
+        made.append(line)
+    return made
+
+
+def reading(line: Statement, known: Mapping[str, str]) -> Statement:
+    """The line with names in the place of what they hold."""
+    tree = ast.parse(line.text, mode="eval")
+    _Known(known).visit(tree)
+    text = _written(tree.body)
+    return dataclasses.replace(line, text=text) if text != line.text.replace("'", '"') else line
+
+
+class _Known(ast.NodeTransformer):
+    """Reads a name where the value that it holds is computed."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self.known = known
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        name = self.known.get(ast.dump(node)) if isinstance(node, ast.BinOp | ast.Call) else None
+        return ast.Name(name, ast.Load()) if name is not None else self.generic_visit(node)
+
+
 def _written(node: ast.expr) -> str:
     return ast.unparse(ast.fix_missing_locations(node)).replace("'", '"')
 

@@ -69,10 +69,6 @@ def as_json(row: Layer, derivation: Derivation) -> str:
     )
 
 
-def _formulas(derivation: Derivation) -> dict[str, tuple[str, ...]]:
-    return {name: formula.lines for name, formula in derivation.gradients.items()}
-
-
 # ---- text -----------------------------------------------------------------------------------
 
 
@@ -83,9 +79,7 @@ def _columns(group: str, rows: list[Layer]) -> list[str]:
 
 def _text(row: Layer, derivation: Derivation, steps: render.Detail, width: int, ascii: bool = False) -> str:
     derived, report = derivation.derived, derivation.report
-    body = render.text(derived, report, _formulas(derivation), steps=steps, width=width, ascii=ascii).strip(
-        "\n"
-    )
+    body = render.text(derived, report, steps=steps, width=width, ascii=ascii).strip("\n")
     double, single = ("=", "-") if ascii else ("═", "─")
     opening = [row.title, double * len(row.title), "", *textwrap.wrap(row.why, width)]
     origin = ["", *textwrap.wrap(f"Source of the formula: {row.source}.", width), ""]
@@ -104,7 +98,7 @@ def _table(group: str, rows: list[Layer]) -> list[str]:
 
 def _markdown(row: Layer, derivation: Derivation, steps: render.Detail) -> str:
     derived, report = derivation.derived, derivation.report
-    body = render.markdown(derived, report, _formulas(derivation), steps=steps).strip("\n")
+    body = render.markdown(derived, report, steps=steps).strip("\n")
     parts = [
         f"# {escaped(row.title)}",
         escaped(row.why),
@@ -127,7 +121,7 @@ def _description(group: str, rows: list[Layer]) -> list[str]:
 
 def _latex(row: Layer, derivation: Derivation, steps: render.Detail) -> str:
     derived, report = derivation.derived, derivation.report
-    body = render.latex(derived, report, _formulas(derivation), steps=steps).strip("\n")
+    body = render.latex(derived, report, steps=steps).strip("\n")
     code = derivation.emit().strip("\n")
     parts = [
         rf"\section*{{{latex_prose(row.title)}}}",

@@ -8,7 +8,7 @@ from derived_fixtures import REPORT
 from hypothesis import given, settings
 
 from pullback.derivation import derive_program
-from pullback.formula import gradient_program
+from pullback.formula import backward_program, gradient_program
 from pullback.reading import read_program
 from pullback.render import latex, markdown, text, to_json
 from pullback.testing import Sample, programs, small_sizes
@@ -21,9 +21,12 @@ def test_every_form_prints_a_random_derivation(sample: Sample) -> None:
     found = derive_program(program)
     lines = {t.name: [str(s) for s in gradient_program(found, [t.name])] for t in found.wrt}
     sizes = small_sizes(program)
-    assert text(found, REPORT, lines, ascii=True, sizes=sizes).isascii()
-    assert latex(found, REPORT, lines, sizes=sizes).isascii()
-    for gradient in (line for formula in lines.values() for line in formula):
-        assert gradient in text(found, REPORT, lines, steps="none")
-        assert gradient in markdown(found, REPORT, lines, steps="none")
-    assert [g["lines"] for g in json.loads(to_json(found, None, lines))["gradients"]] == list(lines.values())
+    assert text(found, REPORT, ascii=True, sizes=sizes).isascii()
+    assert latex(found, REPORT, sizes=sizes).isascii()
+    whole = [str(line) for line in backward_program(found)]
+    for line in whole:
+        assert line in text(found, REPORT, steps="none")
+        assert line in markdown(found, REPORT, steps="none")
+    data = json.loads(to_json(found, None, lines))
+    assert [gradient["lines"] for gradient in data["gradients"]] == list(lines.values())
+    assert data["backward"]["lines"] == whole

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from pullback.api import derive
+from pullback.derivation import Derived
 from pullback.errors import InternalProblem
 from pullback.expression import Equation, mul, num
+from pullback.formula import Statement, backward_program
 from pullback.rewriting import Section
 from pullback.verify.results import check_derived, check_gradient_of
 
@@ -45,6 +47,20 @@ def test_a_wrong_line_is_an_internal_error(place: int) -> None:
         sections[place] = Section(section.definition, section.operand, steps)
         with pytest.raises(InternalProblem, match="failed its own check"):
             check_derived(replace(derived, sections=tuple(sections)))
+
+
+def test_a_wrong_backward_pass_is_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines that are shown together are checked together: a shared line is wrong, each gradient alone right."""
+    shapes = {"X": "N D", "W": "D F", "V": "F M"}
+    derived = derive("H = tanh(X @ W); Y = H @ V", shapes).derived
+
+    def planted(derived: Derived) -> tuple[Statement, ...]:
+        first, *rest = backward_program(derived)
+        return (replace(first, text=first.text.replace("1 - H", "2 - H")), *rest)
+
+    monkeypatch.setattr("pullback.verify.results.backward_program", planted)
+    with pytest.raises(InternalProblem, match="the backward pass failed its own check"):
+        check_derived(derived)
 
 
 def test_a_wrong_gradient_is_an_internal_error() -> None:

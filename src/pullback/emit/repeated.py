@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pullback.expression import tensors
-from pullback.formula import Statement
+from pullback.inlining import Statement, read_by_name, reading
 
 MAKES_ARRAYS = ("ones", "zeros", "eye", "onehot")
 LONGEST = 24  # characters of a name that is made of the names it stands for
@@ -16,7 +15,7 @@ LONGEST = 24  # characters of a name that is made of the names it stands for
 
 def shared(lines: Sequence[Statement], taken: Collection[str]) -> tuple[Statement, ...]:
     """The same lines with nothing in matrix notation computed twice; new names are none of those in `taken`."""
-    lines = _known(lines)
+    lines = read_by_name(lines)
     arrays = _arrays(lines)
     names = {*taken, *(line.name for line in lines), *arrays}
     while (found := _repeated(lines, arrays)) is not None:
@@ -25,38 +24,6 @@ def shared(lines: Sequence[Statement], taken: Collection[str]) -> tuple[Statemen
         arrays.add(name)
         lines = _named(lines, name, found)
     return tuple(lines)
-
-
-def _known(lines: Sequence[Statement]) -> list[Statement]:
-    """The value of an earlier line read where it stands again in a later one."""
-    known: dict[str, str] = {}
-    made: list[Statement] = []
-    for line in lines:
-        if line.is_matrix:
-            line = _reading(line, known)
-            tree = ast.parse(line.text, mode="eval").body
-            if isinstance(tree, ast.BinOp | ast.Call):
-                known.setdefault(ast.dump(tree), line.name)
-        made.append(line)
-    return made
-
-
-def _reading(line: Statement, known: Mapping[str, str]) -> Statement:
-    """The line with names in the place of what they hold."""
-    tree = ast.parse(line.text, mode="eval").body
-    text = ast.unparse(ast.fix_missing_locations(_Known(known).visit(tree))).replace("'", '"')
-    return dataclasses.replace(line, text=text) if text != line.text.replace("'", '"') else line
-
-
-class _Known(ast.NodeTransformer):
-    """Reads a name where the value that it holds is computed."""
-
-    def __init__(self, known: Mapping[str, str]) -> None:
-        self.known = known
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        name = self.known.get(ast.dump(node)) if isinstance(node, ast.BinOp | ast.Call) else None
-        return ast.Name(name, ast.Load()) if name is not None else self.generic_visit(node)
 
 
 def _arrays(lines: Sequence[Statement]) -> set[str]:
@@ -113,7 +80,7 @@ def _named(lines: Sequence[Statement], name: str, value: ast.expr) -> list[State
     known = {ast.dump(value): name}
     made: list[Statement] = []
     for line in lines:
-        new = _reading(line, known) if line.is_matrix else line
+        new = reading(line, known) if line.is_matrix else line
         if new is not line and not any(each.name == name for each in made):
             text = ast.unparse(value).replace("'", '"')
             made.append(Statement(name, name, text, True, line.definition))

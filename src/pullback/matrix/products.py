@@ -23,7 +23,7 @@ class _Neat(ast.NodeTransformer):
         self.arrays = arrays
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """sum(diag(A)) = trace(A), trace(outer(a, b)) = a @ b and sum(A.T, axis=0) = sum(A, axis=1)"""
+        """sum(diag(A)) = trace(A), trace(outer(a, b)) = a @ b, sum(A.T, axis=0) = sum(A, axis=1), one reshape of two"""
         self.generic_visit(node)
         match node:
             case ast.Call(
@@ -32,6 +32,8 @@ class _Neat(ast.NodeTransformer):
                 [ast.keyword("axis", ast.Constant(0 | 1 as axis))],
             ):
                 return function(text, matrix, axis=ast.Constant(1 - axis))
+            case ast.Call(ast.Name("reshape"), [ast.Call(ast.Name("reshape"), [inner, _], []), sizes], []):
+                return function("reshape", inner, sizes)
             case ast.Call(ast.Name("trace"), [ast.Call(ast.Name("outer"), [first, second])], []):
                 return binary(first, "@", second)
             case ast.Call(ast.Name("sum"), [ast.Call(ast.Name("diag"), [matrix])], []):

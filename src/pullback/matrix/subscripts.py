@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Sequence
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 
-from pullback.expression import Index
+from pullback.expression import Index, Size
 from pullback.matrix.forms import Joined, Sliced
 from pullback.matrix.syntax import constant, function, name, scalar, sequence
 
@@ -32,9 +34,16 @@ def joined(form: Joined) -> ast.expr:
 
 
 def letters(labels: Sequence[Index]) -> dict[Index, str]:
-    result: dict[Index, str] = {}
-    for label in dict.fromkeys(labels):
-        own = label.name[0].lower()
-        choices = [own, *"ijklmnopqrstuvwxyzabcdefgh", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
-        result[label] = next(c for c in choices if c.isalpha() and c.isascii() and c not in result.values())
+    """A letter for each index: that of its size where no other index has the size, else its own."""
+    distinct = list(dict.fromkeys(labels))
+    extents = Counter(label.extent for label in distinct)
+    result = {
+        label: label.extent.name.lower()
+        for label in distinct
+        if isinstance(label.extent, Size) and extents[label.extent] == 1 and len(label.extent.name) == 1
+    }
+    for label in distinct:
+        if label not in result:
+            choices = (label.name[0].lower(), *ascii_lowercase[8:], *ascii_lowercase[:8], *ascii_uppercase)
+            result[label] = next(c for c in choices if c in ascii_letters and c not in result.values())
     return result

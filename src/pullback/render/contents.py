@@ -16,6 +16,7 @@ from pullback.expression import (
     Partial,
     walk,
 )
+from pullback.formula import backward_program
 from pullback.notation import left_side
 from pullback.program import Program as ForwardProgram
 from pullback.render.costs import demand_shapes, jacobian_paragraph
@@ -65,14 +66,14 @@ DELTA: Final = "Kronecker delta"
 def contents(
     derived: Derived,
     report: Report | None,
-    formulas: Formulas,
+    formulas: Formulas | None,
     *,
     steps: Detail,
     sizes: Mapping[str, int] | None = None,
 ) -> Page:
     """Everything that stands on the page."""
     demand_shapes(derived, sizes or {})
-    blocks = [*_opening(derived), *_formulas(derived, formulas)]
+    blocks = [*_opening(derived), *_formulas(derived, formulas or {})]
     if steps == "none":
         blocks += _costs(derived, sizes)
     else:
@@ -162,11 +163,13 @@ def _shapes(derived: Derived) -> tuple[Piece, ...]:
 
 
 def _formulas(derived: Derived, formulas: Formulas) -> list[Block]:
-    merged: dict[str, None] = {}
-    for lines in formulas.values():
-        merged.update(dict.fromkeys(lines))
-    what = "gradient" if derived.title == "Backward pass" else "result"
-    heading = Heading(2, (f"The {what}s" if len(formulas) > 1 else f"The {what}",))
+    if derived.title == "Backward pass":
+        what, count = "gradient", len(derived.wrt)
+        merged = [str(line) for line in backward_program(derived)]
+    else:
+        what, count = "result", len(formulas)
+        merged = list(dict.fromkeys(line for lines in formulas.values() for line in lines))
+    heading = Heading(2, (f"The {what}s" if count > 1 else f"The {what}",))
     made = {definition.tensor.name: definition for definition in derived.backward}
     return [heading, Program(tuple(merged), tuple(Row(line_of(line, made)) for line in merged))]
 

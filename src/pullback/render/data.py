@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pullback.derivation import Derived, Jacobian, Report
 from pullback.expression import Equation, Tensor
+from pullback.formula import backward_program
 from pullback.forwarded import Forwarded
 from pullback.notation import show, show_equation
 from pullback.render.contents import line_of, ranks
@@ -55,6 +56,7 @@ def as_data(
         "upstream": derived.upstream.name if derived.upstream is not None else None,
         "wrt": [tensor.name for tensor in derived.wrt],
         "gradients": [_gradient(derived, t, formulas.get(t.name, ()), form) for t in derived.wrt],
+        "backward": _lines(derived, [str(line) for line in backward_program(derived)], form),
         "rewrites": [_step(step, form) for step in derived.rewrites],
         "sections": [
             _section(section, costs[k] if k < len(costs) else None, form, sizes or {})
@@ -81,7 +83,7 @@ def forwarded_data(
         }
         for result in forwarded.results
     ]
-    left_out = ("upstream", "wrt", "gradients")
+    left_out = ("upstream", "wrt", "gradients", "backward")
     return {
         **{key: entry for key, entry in data.items() if key not in left_out},
         "kind": forwarded.kind,

@@ -20,7 +20,7 @@ HEADINGS: Final = {1: "section*", 2: "subsection*", 3: "subsubsection*"}
 def latex(
     derived: Derived,
     report: Report | None,
-    formulas: Mapping[str, Sequence[str]],
+    formulas: Mapping[str, Sequence[str]] | None = None,
     *,
     steps: Detail = "all",
     sizes: Mapping[str, int] | None = None,

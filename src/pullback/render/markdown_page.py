@@ -15,7 +15,7 @@ from pullback.render.page import MARKS, Block, Chain, Display, Heading, Paragrap
 def markdown(
     derived: Derived,
     report: Report | None,
-    formulas: Mapping[str, Sequence[str]],
+    formulas: Mapping[str, Sequence[str]] | None = None,
     *,
     steps: Detail = "all",
     sizes: Mapping[str, int] | None = None,

@@ -45,7 +45,7 @@ _SUBSCRIPTS: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉
 def text(
     derived: Derived,
     report: Report | None,
-    formulas: Mapping[str, Sequence[str]],
+    formulas: Mapping[str, Sequence[str]] | None = None,
     *,
     steps: Detail = "all",
     ascii: bool = False,
@@ -54,7 +54,8 @@ def text(
 ) -> str:
     """The page as plain text, at most `width` columns wide where its formulas allow it.
 
-    `formulas` are the program lines of each gradient. With `sizes`, costs are numbers, and small
+    `formulas` are the program lines of each result of another derivative than the gradients, whose lines are
+    one program. With `sizes`, costs are numbers, and small
     tensors are written out entry by entry.
     """
     page = contents(derived, report, formulas, steps=steps, sizes=sizes)

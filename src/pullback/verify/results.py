@@ -5,21 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from pullback.derivation import Derived, Report
 from pullback.errors import InternalProblem, LimitProblem
 from pullback.evaluator import (
     Checker,
-    Float64,
-    Interpreter,
     Outcome,
-    numeric_gradients,
-    random_inputs,
 )
-from pullback.evaluator.sizes import assignments
 from pullback.expression import (
     Access,
     Call,
@@ -35,19 +27,17 @@ from pullback.expression import (
     tensors,
     walk,
 )
-from pullback.formula import Statement, gradient_program
+from pullback.formula import Statement, backward_program, gradient_program
 from pullback.notation import show_equation
 from pullback.program import inlined
 from pullback.reading import read_lines
 from pullback.rewriting import MatrixLine, Section, ShapeLine, Status, Step
 from pullback.sizes import evaluate_size
-from pullback.verify.directional import directional_difference
+from pullback.verify.differences import by_differences
 
 PUBLISHING = ("write out", "expand", "dead terms", "factor", "brackets", "name values")
 CENTRAL_TOLERANCE = 1e-5  # of central differences in float64, relative to the largest entry
 MANY_ENTRIES = 16  # of a gradient that is compared entry by entry in the exact domain
-LARGEST_CENTRAL = 256  # entries that are moved one by one; more are moved along a few directions
-SMALLEST_SCALE = 1e-5  # below this the rounding of the differences themselves is all that is left
 
 
 Nearby = dict[tuple[tuple[Definition, ...], tuple[Tensor, ...]], Checker]
@@ -231,11 +221,11 @@ def reread_line(derived: Derived, line: MatrixLine) -> Definition:
     return inlined(lines)
 
 
-def reread(derived: Derived, statements: Sequence[Statement], wrt: Tensor) -> tuple[Definition, ...]:
+def reread(derived: Derived, statements: Sequence[Statement], *wrt: Tensor) -> tuple[Definition, ...]:
     """A gradient program as the reader understands it."""
     text = "\n".join(str(statement) for statement in statements)
     targets = {s.name: s.definition.tensor for s in statements}
-    targets[f"d{wrt.name}"] = Tensor(f"d{wrt.name}", wrt.shape)
+    targets |= {f"d{x.name}": Tensor(f"d{x.name}", x.shape) for x in wrt}
     ranges = _ranges(statements)
     known = {n: t for n, t in environment(derived).items() if n not in targets}
     return read_lines(text, known, sizes=derived.program.sizes, ranges=ranges, targets=targets)
@@ -271,13 +261,48 @@ def check_gradient_of(derived: Derived, name: str, shared: Checker | None = None
         raise InternalProblem(
             f"the gradient d{name} failed its own check at sizes {dict(outcome.where or {})}"
         )
-    central = _by_differences(derived, wrt, lines, checker)
+    central = by_differences(derived, wrt, lines, checker)
     status = status_of(outcome)
     if outcome.status == "undecided" and not outcome.trials and central is not None:
         status = "numerical"  # too large for the exact check: differences are what is left
     if central is not None and central > CENTRAL_TOLERANCE and status != "exact":
         raise InternalProblem(f"the gradient d{name} disagrees with central differences by {central:.1e}")
     return Checked(status, outcome.error_bound, central, outcome.sizes)
+
+
+def check_together(derived: Derived, shared: Checker) -> None:
+    """The one program that computes every gradient, along one random direction of all inputs together.
+
+    Raises `InternalProblem` where it is wrong; the gradients one by one have their own check.
+    """
+    statements = backward_program(derived)
+    if len(derived.wrt) < 2 or _stands_alone(derived, statements):
+        return
+    lines = reread(derived, statements, *derived.wrt)
+    names = {f"d{x.name}": x for x in derived.wrt}
+    output, upstream = derived.program.output, derived.upstream
+    outcome = _within_limits(lambda: shared.gradients(names, output, upstream, lines))
+    if outcome.status == "different":
+        raise InternalProblem(f"the backward pass failed its own check at sizes {dict(outcome.where or {})}")
+    if outcome.status == "equal":
+        return
+    for x in derived.wrt:
+        central = by_differences(derived, x, _up_to(lines, f"d{x.name}"), shared)
+        if central is not None and central > CENTRAL_TOLERANCE:
+            raise InternalProblem(
+                f"the backward pass disagrees in d{x.name} with differences by {central:.1e}"
+            )
+
+
+def _stands_alone(derived: Derived, statements: Sequence[Statement]) -> bool:
+    """Whether the lines are those of the gradients one by one, which have been checked."""
+    alone = {str(line) for x in derived.wrt for line in gradient_program(derived, [x.name])}
+    return {str(line) for line in statements} == alone
+
+
+def _up_to(lines: Sequence[Definition], name: str) -> tuple[Definition, ...]:
+    place = next(k for k, line in enumerate(lines) if line.tensor.name == name)
+    return tuple(lines[: place + 1])
 
 
 def forward_checker(derived: Derived) -> Checker:
@@ -292,45 +317,6 @@ def _has_many_entries(tensor: Tensor, checker: Checker) -> bool:
     except LimitProblem:
         return True
     return math.prod(evaluate_size(extent, sizes) for extent in tensor.shape) > MANY_ENTRIES
-
-
-def _by_differences(
-    derived: Derived, wrt: Tensor, lines: Sequence[Definition], checker: Checker
-) -> float | None:
-    """Central differences, entry by entry where these are few enough."""
-    try:
-        sizes = checker.worlds()[0].sizes
-        entries = math.prod(evaluate_size(extent, sizes) for extent in wrt.shape)
-        if entries <= LARGEST_CENTRAL:
-            return central_difference(derived, wrt, lines, sizes)
-    except LimitProblem:
-        extents = {extent for tensor in derived.program.by_name.values() for extent in tensor.shape}
-        sizes = next(assignments(extents), {})
-    return directional_difference(derived, wrt, lines, sizes)
-
-
-def central_difference(
-    derived: Derived, wrt: Tensor, lines: Sequence[Definition], sizes: Mapping[str, int]
-) -> float | None:
-    """The largest difference from central differences in float64, relative to the largest entry."""
-    rng = np.random.default_rng(3)
-    domain = Float64()
-    inputs = list(derived.program.inputs)
-    if derived.upstream is not None:
-        inputs.append(derived.upstream)
-    values: dict[str, Any] = random_inputs(inputs, sizes, domain, rng)
-    given = values.get(derived.upstream.name) if derived.upstream is not None else None
-    definitions = derived.program.definitions
-    numeric = numeric_gradients(definitions, values, sizes, [wrt], derived.program.output, given)[wrt.name]
-    with np.errstate(all="ignore"):
-        forward = Interpreter(domain, sizes, values, definitions)
-        beyond = Interpreter(domain, sizes, {}, lines, forward.tensor)
-        found = np.broadcast_to(np.asarray(beyond.tensor(lines[-1].tensor.name)), numeric.shape)
-    both = np.isfinite(found) & np.isfinite(numeric)
-    if not both.any():
-        return None
-    scale = max(float(np.abs(numeric[both]).max()), SMALLEST_SCALE)
-    return float(np.abs(found - numeric)[both].max()) / scale
 
 
 def check_rewrites(derived: Derived, outcomes: list[Outcome]) -> Derived:
@@ -370,6 +356,7 @@ def check_derived(derived: Derived) -> tuple[Derived, Report]:
     checked = check_rewrites(checked, outcomes)
     shared = forward_checker(derived)
     results = [check_gradient_of(derived, tensor.name, shared) for tensor in derived.wrt]
+    check_together(derived, shared)
     statuses: list[Status] = [step.status for section in checked.sections for step in section.steps]
     statuses += [step.status for step in checked.rewrites]
     statuses += [result.status for result in results]

@@ -1,21 +1,66 @@
-"""The check that is left where a program's own sizes are too large for every entry: along random directions."""
+"""Central differences in float64, which share nothing with the exact check: by entries, or along random directions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pullback.derivation import Derived
 from pullback.errors import LimitProblem
-from pullback.evaluator import Float64, Interpreter, random_inputs
+from pullback.evaluator import Checker, Float64, Interpreter, numeric_gradients, random_inputs
 from pullback.evaluator.derivatives import CLOSER, DOUBT, HALVES, extrapolated
 from pullback.evaluator.floats import Floats
+from pullback.evaluator.sizes import assignments
 from pullback.expression import Definition, Tensor
+from pullback.sizes import evaluate_size
 
 DIRECTIONS = 3
 STEP = 1e-3
+LARGEST_CENTRAL = 256  # entries that are moved one by one; more are moved along a few directions
+SMALLEST_SCALE = 1e-5  # below this the rounding of the differences themselves is all that is left
+
+
+def by_differences(
+    derived: Derived, wrt: Tensor, lines: Sequence[Definition], checker: Checker
+) -> float | None:
+    """Central differences, entry by entry where these are few enough."""
+    try:
+        sizes = checker.worlds()[0].sizes
+        entries = math.prod(evaluate_size(extent, sizes) for extent in wrt.shape)
+        if entries <= LARGEST_CENTRAL:
+            return central_difference(derived, wrt, lines, sizes)
+    except LimitProblem:
+        extents = {extent for tensor in derived.program.by_name.values() for extent in tensor.shape}
+        sizes = next(assignments(extents), {})
+    return directional_difference(derived, wrt, lines, sizes)
+
+
+def central_difference(
+    derived: Derived, wrt: Tensor, lines: Sequence[Definition], sizes: Mapping[str, int]
+) -> float | None:
+    """The largest difference from central differences in float64, relative to the largest entry."""
+    rng = np.random.default_rng(3)
+    domain = Float64()
+    inputs = list(derived.program.inputs)
+    if derived.upstream is not None:
+        inputs.append(derived.upstream)
+    values: dict[str, Any] = random_inputs(inputs, sizes, domain, rng)
+    given = values.get(derived.upstream.name) if derived.upstream is not None else None
+    definitions = derived.program.definitions
+    numeric = numeric_gradients(definitions, values, sizes, [wrt], derived.program.output, given)[wrt.name]
+    with np.errstate(all="ignore"):
+        forward = Interpreter(domain, sizes, values, definitions)
+        beyond = Interpreter(domain, sizes, {}, lines, forward.tensor)
+        found = np.broadcast_to(np.asarray(beyond.tensor(lines[-1].tensor.name)), numeric.shape)
+    both = np.isfinite(found) & np.isfinite(numeric)
+    if not both.any():
+        return None
+    scale = max(float(np.abs(numeric[both]).max()), SMALLEST_SCALE)
+    return float(np.abs(found - numeric)[both].max()) / scale
 
 
 def directional_difference(
