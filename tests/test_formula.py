@@ -66,6 +66,11 @@ TOGETHER = [
         ['dX = einsum("hne,dhe->nd", dQ, W)', 'dW = einsum("hne,nd->dhe", dQ, X)'],
     ),
     (
+        "m = k * (u - v); L = mean(softplus(-m))",
+        {"u": "N", "v": "N", "k": ""},
+        ["dm = -sigmoid(-m) / N", "du = k * dm", "dv = -du", "dk = dm @ (u - v)"],
+    ),
+    (
         "R = reshape(X, [N, P, 2]); Y = mean(R, axis=2)",
         {"X": "N 2*P"},
         ["dX = 0.5 * reshape(reshape(dY, [N, P, 1]) * ones([N, P, 2]), [N, 2 * P])"],

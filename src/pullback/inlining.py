@@ -138,8 +138,9 @@ def without_inverses(lines: Sequence[Statement], kept: Collection[str]) -> list[
 
 
 def read_by_name(lines: Sequence[Statement]) -> list[Statement]:
-    """The value of an earlier line read where it stands again in a later one."""
+    """The value of an earlier line read where it stands again in a later one, or its negative as a whole line."""
     known: dict[str, str] = {}
+    signed: dict[str, tuple[str, int]] = {}  # by the value without its sign
     made: list[Statement] = []
     for line in lines:
         if line.is_matrix:
@@ -147,8 +148,24 @@ def read_by_name(lines: Sequence[Statement]) -> list[Statement]:
             tree = ast.parse(line.text, mode="eval").body
             if isinstance(tree, ast.BinOp | ast.Call):
                 known.setdefault(ast.dump(tree), line.name)
+            sign, value = _unsigned(tree)
+            if isinstance(value, ast.BinOp | ast.Call):
+                name, first = signed.setdefault(ast.dump(value), (line.name, sign))
+                if first != sign:
+                    line = dataclasses.replace(line, text=f"-{name}")
         made.append(line)
     return made
+
+
+def _unsigned(node: ast.expr) -> tuple[int, ast.expr]:
+    """The sign of a product, which stands on its first factor, and the product without it."""
+    match node:
+        case ast.UnaryOp(ast.USub(), value):
+            return -1, value
+        case ast.BinOp(left, ast.Mult() | ast.MatMult() | ast.Div() as operator, right):
+            sign, value = _unsigned(left)
+            return sign, ast.BinOp(value, operator, right) if sign < 0 else node
+    return 1, node
 
 
 def reading(line: Statement, known: Mapping[str, str]) -> Statement:
