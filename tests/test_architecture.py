@@ -28,6 +28,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "laws.py",
         "capturing.py",
         "right_formula.py",
+        "code_sides.py",
         "code_edits.py",
         "code_lines.py",
         "checking.py",

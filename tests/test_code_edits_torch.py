@@ -112,7 +112,99 @@ class Affine(Function):
         return g * w * (1 - t * t), (g * t).mean(0), g.sum(0)  # wrong
 
 
+class LayerNorm(Function):
+    """What it saves is made of lines of the forward."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        mu = x.mean(-1, keepdim=True)
+        rstd = torch.rsqrt(((x - mu) ** 2).mean(-1, keepdim=True) + 1e-5)
+        ctx.save_for_backward(x, w, mu, rstd)
+        return (x - mu) * rstd * w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w, mu, rstd = ctx.saved_tensors
+        xh = (x - mu) * rstd
+        gx = g * w
+        c = (xh * gx).mean(0, keepdim=True)  # wrong
+        return (gx - gx.mean(-1, keepdim=True) - xh * c) * rstd, (g * xh).sum(0)
+
+
+class Contrastive(Function):
+    """An identity matrix in the backward."""
+
+    @staticmethod
+    def forward(ctx, q, k):
+        s = q @ k.T
+        p = torch.softmax(s, -1)
+        ctx.save_for_backward(q, k, p)
+        return -torch.log_softmax(s, -1).diag().sum()
+
+    @staticmethod
+    def backward(ctx, g):
+        q, k, p = ctx.saved_tensors
+        d = (p - torch.eye(4, dtype=p.dtype)) * g
+        dk = d @ q  # wrong
+        return d @ k, dk
+
+
+class Biased(Function):
+    """An array that forward and backward make for themselves."""
+
+    @staticmethod
+    def forward(ctx, x, slope):
+        distance = torch.arange(4, dtype=x.dtype)[None, :] - 1.5
+        ctx.save_for_backward(x)
+        return torch.tanh(x) + slope * distance
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        distance = torch.arange(4, dtype=x.dtype)[None, :] - 1.5
+        ds = (g * distance * 2).sum(0)  # wrong
+        return g * (1 - torch.tanh(x) ** 2), ds
+
+
+class Square(Function):
+    """The wrong product demands square weights."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        return g @ w, x.T @ g  # wrong
+
+
+class Cosine(Function):
+    """The other norm, inside an axis that is put in."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        na = a.pow(2).sum(-1).sqrt()
+        nb = b.pow(2).sum(-1).sqrt()
+        cos = (a * b).sum(-1) / (na * nb)
+        ctx.save_for_backward(a, b, na, nb, cos)
+        return cos
+
+    @staticmethod
+    def backward(ctx, g):
+        a, b, na, nb, cos = ctx.saved_tensors
+        da = g[:, None] * (b / (na * nb)[:, None] - a * (cos / na**2)[:, None])
+        db = g[:, None] * (a / (na * nb)[:, None] - b * (cos / na**2)[:, None])  # wrong
+        return da, db
+
+
 WRONG = [
+    (LayerNorm, (normal(3, 4), normal(4)), "dx", "c = (xh", "over axis 1"),
+    (Contrastive, (normal(4, 3), normal(4, 3)), "dk", "dk = d @ q", "transpose"),
+    (Biased, (normal(3, 4), normal(4)), "dslope", "ds = (g", "without the factor 2"),
+    (Square, (normal(3, 4), normal(4, 4)), "dx", "return g @ w", "transpose w"),
+    (Cosine, (normal(3, 4), normal(3, 4)), "db", "db = g", "instead of na"),
     (RMSNorm, (normal(3, 4), normal(4)), "dx", "(gw * xh).sum(", "mean instead of sum"),
     (Swish, (normal(3, 4), normal(3, 4)), "da", "da = grad_output", "1 - s instead of s"),
     (LogSoftmax, (normal(3, 4),), "dX", "return G", "sum instead of mean"),

@@ -18,6 +18,7 @@ from typing import Any
 from pullback.capture.captured import Captured
 from pullback.capture.exchanged import recording
 from pullback.capturing import capture_outputs
+from pullback.code_sides import defined_by, held_alike, in_order, is_identity, same_sizes, sized
 from pullback.errors import PullbackError
 from pullback.program import upstream_of
 from pullback.reading import read_program
@@ -71,7 +72,9 @@ def _edit(
     if isinstance(both, PullbackError) or len(both.program.splitlines()) > LONGEST:
         return None
     try:
-        return _Reading(code, forward, both, name, upstream).mend()
+        arguments = code.names if len(upstream) == 1 else (*code.names, *upstream)
+        met = same_sizes(forward, both, arguments)
+        return None if met is None else _Reading(code, met[0], both, name, upstream, met[1]).mend()
     except (PullbackError, CodeProblem, *CODE_ERRORS):
         return None  # the verdict stands without it
 
@@ -111,9 +114,15 @@ class _Reading:
     """The backward as a claim about the program of the forward."""
 
     def __init__(
-        self, code: Pass, forward: Captured, both: Captured, name: str, upstream: Sequence[str]
+        self,
+        code: Pass,
+        forward: Captured,
+        both: Captured,
+        name: str,
+        upstream: Sequence[str],
+        sizes: Mapping[str, str],
     ) -> None:
-        self.code, self.forward, self.both = code, forward, both
+        self.code, self.forward, self.both, self.sizes = code, forward, both, sizes
         self.wrt = forward.names.get(name, name)
         self.arguments = code.names if len(upstream) == 1 else (*code.names, *upstream)
         self.given = [both.names.get(u, u) for u in upstream]
@@ -121,19 +130,24 @@ class _Reading:
         self.statements = _as_written(ast.parse(both.program).body, both.lines)
         self.above, self.below = self._divided()
         self.total = ""  # the name of a loss, for an output that is a number
+        self.held: list[str] = []  # lines that say what an array is that the backward holds
+        self.shapes: dict[str, Any] = {}  # of further arrays that it holds
+        self.integers: dict[str, Any] = {}
 
     def mend(self) -> CodeEdit | None:
         names = self._names()
         if names is None or not self.below:
             return None
-        claim = [_renamed(s, names) for s in self.below]
         forward, own = self.forward, self.forward.program.splitlines()
-        first = [line for line in (_renamed(s, names) for s in self.above) if line not in own]
+        first = {line: s for s in self.above if (line := _renamed(s, names)) not in own}
         weighted = [f"{self.total} = {forward.output} * {self.upstream}"] if self.total else []
+        lines, late = in_order([*own, *weighted], [*self.held, *first])
+        claimed = [*(first[line] for line in late if line in first), *self.below]
+        claim = [_renamed(s, names) for s in claimed]
         program = read_program(
-            "\n".join([*first, *own, *weighted]),
-            shapes={**forward.shapes, **({self.upstream: ()} if self.total else {})},
-            integers=forward.integers,
+            "\n".join(lines),
+            shapes={**forward.shapes, **self.shapes, **({self.upstream: ()} if self.total else {})},
+            integers={**forward.integers, **self.integers},
             assume=forward.assume,
             ranges=forward.ranges,
         )
@@ -143,15 +157,15 @@ class _Reading:
         changed = next(
             k for k, (a, b) in enumerate(zip(claim, edit.text.splitlines(), strict=True)) if a != b
         )
-        place = self.both.lines.get(_target(self.below[changed]))
+        place = self.both.lines.get(defined_by(claimed[changed]))
         return None if place is None else CodeEdit(_in_words(edit, names, self._spoken()), place)
 
     def _spoken(self) -> dict[str, str]:
         """Names of this program -> what the line of the code assigns to."""
         last = {place: target for target, place in self.both.lines.items()}
         found: dict[str, str] = {}
-        kept = {*self.both.names.values()} | {_target(s) for s in self.statements} - {*last.values()}
-        kinds = {_target(s): _outermost(s) for s in self.statements}
+        kept = {*self.both.names.values()} | {defined_by(s) for s in self.statements} - {*last.values()}
+        kinds = {defined_by(s): _outermost(s) for s in self.statements}
         for place, target in last.items():
             name, kind = _assigned(linecache.getline(*place))
             if name and kinds.get(target) in (None, kind) and name not in found.values() and name not in kept:
@@ -164,7 +178,7 @@ class _Reading:
         late = set(self.given)
         inside = _range_of(backward_of(self.code))
         for statement in self.statements:
-            target = _target(statement)
+            target = defined_by(statement)
             read = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)} - {target}
             if read & late or target in late or self._is_inside(target, inside):
                 late.add(target)
@@ -192,27 +206,38 @@ class _Reading:
             self.total = _free("total", {*program.by_name, *program.sizes, self.upstream})
         for name in self.arguments:
             ours, theirs = self.both.names.get(name), self.forward.names.get(name)
-            if ours is None:
-                continue
-            if theirs is None:
+            if ours is not None and theirs is None:
                 return None
-            found[ours] = theirs
-            for a, b in zip(self.both.shapes.get(ours, ()), self.forward.shapes.get(theirs, ()), strict=True):
-                if isinstance(a, str) and isinstance(b, str) and a.isidentifier() and b.isidentifier():
-                    if found.setdefault(a, b) != b:
-                        return None
-                elif a != b:
-                    return None
-        if any(name not in found for name in self.both.shapes):
-            return None  # an array that the code holds
+            if ours is not None and theirs is not None:
+                found[ours] = theirs
+        found |= self.sizes
+        found |= self._held(found, {*program.by_name, *program.sizes, *found.values(), self.total})
         own = set(self.forward.program.splitlines())
         taken = {*program.by_name, *program.sizes, *found.values(), self.total}
         for statement in self.statements:
-            target = _target(statement)
+            target = defined_by(statement)
             if target in found or _renamed(statement, found) in own:
                 continue  # the same line stands in the forward
             found[target] = _free(target, taken)
             taken.add(found[target])
+        return found
+
+    def _held(self, names: Mapping[str, str], taken: set[str]) -> dict[str, str]:
+        """Arrays that the backward holds: one of the forward's, an identity matrix, or a further input."""
+        both, sizes = self.both, self.sizes
+        held = [name for name in (*both.shapes, *both.integers) if name not in names]
+        found = held_alike(self.forward, both, self.arguments, held)
+        for name in held:
+            if name in found:
+                continue
+            found[name] = free = _free(name, taken)
+            taken.add(free)
+            if is_identity(both.values.get(name)):
+                self.held.append(f"{free} = eye({len(both.values[name])})")
+            elif name in both.shapes:
+                self.shapes[free] = sized(both.shapes[name], sizes)
+            else:
+                self.integers[free] = sized(both.integers[name], sizes)
         return found
 
 
@@ -220,7 +245,7 @@ def _as_written(statements: list[ast.stmt], lines: Mapping[str, Place]) -> list[
     """Values that one line of the code computes for itself written into the line that reads them."""
     kept = list(statements)
     for statement in statements:
-        target = _target(statement)
+        target = defined_by(statement)
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             continue
         readers = [s for s in kept if s is not statement for n in ast.walk(s) if _is_name(n, target)]
@@ -235,7 +260,7 @@ def _as_written(statements: list[ast.stmt], lines: Mapping[str, Place]) -> list[
         if (
             len(readers) == 1
             and target not in indexed
-            and lines.get(target) == lines.get(_target(readers[0]), target)
+            and lines.get(target) == lines.get(defined_by(readers[0]), target)
         ):
             _Put(target, statement.value).visit(readers[0])
             kept.remove(statement)
@@ -262,7 +287,7 @@ def _assigned(line: str) -> tuple[str, Any]:
         return "", None
     if len(found) != 1 or not isinstance(found[0], ast.Assign):
         return "", None
-    return _target(found[0]), _outermost(found[0])
+    return defined_by(found[0]), _outermost(found[0])
 
 
 def _outermost(statement: ast.stmt) -> Any:
@@ -291,20 +316,10 @@ def _renamed(tree: ast.AST, names: Mapping[str, str]) -> str:
     return ast.unparse(Rename().visit(ast.parse(ast.unparse(tree))))
 
 
-def _target(statement: ast.stmt) -> str:
-    """The name that a line defines or declares."""
-    match statement:
-        case ast.Assign(targets=[ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name))]):
-            return name
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            return name
-    return ""
-
-
 def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where it is taken."""
+    """The name, with a number behind it where it is taken, or its gradient's is."""
     found, k = name, 2
-    while found in taken:
+    while found in taken or f"d{found}" in taken:
         found, k = f"{name}{k}", k + 1
     return found
 

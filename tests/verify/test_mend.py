@@ -9,6 +9,7 @@ from pullback.claiming import claim
 LINEAR = ("Y = X @ W", {"X": "N D", "W": "D M"})
 BIASED = ("Y = X @ W + b", {"X": "N D", "W": "D M", "b": "M"})
 MEAN = ("L = mean((x - y)**2)", {"x": "N", "y": "N"})
+SCALED = ("Y = X * (s / 2)[:, None] + t[:, None]", {"X": "N D", "s": "N", "t": "N"})
 QUADRATIC = ("f = x @ A @ x + b @ x", {"x": "N", "A": "N N", "b": "N"})
 
 
@@ -16,6 +17,7 @@ QUADRATIC = ("f = x @ A @ x + b @ x", {"x": "N", "A": "N N", "b": "N"})
     ("program", "wrt", "text", "after", "words"),
     [
         (LINEAR, "W", "X @ dY", "X.T @ dY", "transpose X"),
+        (SCALED, "X", "dY * (t / 2)[:, None]", "dY * (s / 2)[:, None]", "s instead of t"),
         (LINEAR, "X", "dY @ W", "dY @ W.T", "transpose W"),
         (LINEAR, "X", "W.T @ dY", "dY @ W.T", "swap the factors"),
         (LINEAR, "W", "dY.T @ X", "X.T @ dY", "transpose dY.T @ X"),

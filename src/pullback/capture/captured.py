@@ -69,7 +69,7 @@ class Captured:
 
         def renamed(x: Any) -> Any:
             if isinstance(x, str):
-                return re.sub(r"[A-Za-z_]\w*", lambda m: renaming.get(m[0], m[0]), x)
+                return re.sub(r"(?<![\w.])[A-Za-z_]\w*", lambda m: renaming.get(m[0], m[0]), x)
             return tuple(map(renamed, x)) if isinstance(x, tuple | list) else x
 
         return replace(

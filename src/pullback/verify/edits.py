@@ -17,6 +17,7 @@ from pullback.verify.tree import (
     call,
     chain_of,
     expression,
+    is_view,
     name,
     number,
     product_of,
@@ -275,8 +276,9 @@ def _names(node: ast.expr, known: Vocabulary) -> Iterator[Change]:
                     turned = ast.Tuple([slots[p] for p in order], ast.Load())
                     new = ast.Subscript(tensor, turned, ast.Load())
                     yield Change(new, f"{text_of(new)} instead of {text_of(node)}", 1 if moved == 2 else 2)
-            yield from _other_tensor(node, text, known)
-        case ast.Subscript(value=ast.Name(id=text)):
+            if not is_view(node):
+                yield from _other_tensor(node, text, known)
+        case ast.Subscript(value=ast.Name(id=text)) if not is_view(node):
             yield from _other_tensor(node, text, known)
 
 

@@ -226,9 +226,9 @@ class Screen:
 
     def _entry(self, node: ast.Subscript) -> Value:
         """An entry; what lies outside counts as zero."""
-        if not self.axes:
-            raise Unscreened
         base = self.node(node.value)
+        if not self.axes:
+            return np.asarray(base)[tuple(self._part(slot) for slot in _slots(node))]
         where = [np.asarray(self.node(slot)) for slot in _slots(node)]
         if base.ndim != len(where):
             raise ValueError("the number of slots")
@@ -241,6 +241,21 @@ class Screen:
             chosen.append(np.clip(at, 0, size - 1))
         found = base[tuple(np.broadcast_arrays(*chosen))] if len(chosen) > 1 else base[chosen[0]]
         return np.where(inside, found, 0) if not np.all(inside) else found
+
+    def _part(self, slot: ast.expr) -> Any:
+        """A slot of NumPy's own: a slice, one place, or an axis of size 1."""
+        match slot:
+            case ast.Constant(value=None):
+                return None
+            case ast.Slice(lower=lower, upper=upper, step=step):
+                return slice(*(None if end is None else self._whole(end) for end in (lower, upper, step)))
+        return self._whole(slot)
+
+    def _whole(self, node: ast.expr) -> int:
+        found = self.node(node)
+        if np.ndim(found) or int(found) != found:
+            raise Unscreened
+        return int(found)
 
 
 def _slots(node: ast.Subscript) -> list[ast.expr]:

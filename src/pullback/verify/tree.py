@@ -78,7 +78,7 @@ def spots(statements: Sequence[ast.stmt]) -> Iterator[Spot]:
     for k, statement in enumerate(statements):
         if not isinstance(statement, ast.Assign | ast.Expr):
             continue
-        indexed = any(isinstance(node, ast.Subscript) for node in ast.walk(statement))
+        indexed = any(isinstance(n, ast.Subscript) and not is_view(n) for n in ast.walk(statement))
         put = _setter(statement, "value", None)
         yield from _below(Spot(statement.value, put, k, "root", indexed))
 
@@ -87,6 +87,12 @@ def _below(spot: Spot) -> Iterator[Spot]:
     yield spot
     for child, put, role in _children(spot.node, spot.role):
         yield from _below(Spot(child, put, spot.statement, role, spot.indexed))
+
+
+def is_view(node: ast.Subscript) -> bool:
+    """Whether an access takes slices and puts axes of size 1 in, as `m[:, None]`: no index notation."""
+    slots = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    return all(isinstance(s, ast.Slice) or (isinstance(s, ast.Constant) and s.value is None) for s in slots)
 
 
 def _children(node: ast.expr, role: str) -> Iterator[tuple[ast.expr, Callable[[ast.expr], None], str]]:
@@ -111,6 +117,8 @@ def _children(node: ast.expr, role: str) -> Iterator[tuple[ast.expr, Callable[[a
                 if not isinstance(part, ast.Constant | ast.List | ast.Tuple):
                     yield part, _setter(node, "args", k), "term" if summed else "part"
         case ast.Attribute(value=value):
+            yield value, _setter(node, "value", None), "part"
+        case ast.Subscript(value=value) if is_view(node):
             yield value, _setter(node, "value", None), "part"
         case ast.Subscript(slice=ast.Tuple() as slots):
             for k, part in enumerate(slots.elts):
