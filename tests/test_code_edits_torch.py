@@ -199,7 +199,25 @@ class Cosine(Function):
         return da, db
 
 
+class Rows(Function):
+    """Rows that occur twice are assigned, where they have to be added."""
+
+    @staticmethod
+    def forward(ctx, table, ids):
+        ctx.save_for_backward(ids)
+        ctx.shape = table.shape
+        return table[ids] * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        (ids,) = ctx.saved_tensors
+        d = torch.zeros(ctx.shape, dtype=g.dtype)
+        at = ids[:, None].expand(-1, g.shape[1])
+        return d.scatter(0, at, g * 2), None  # wrong
+
+
 WRONG = [
+    (Rows, (normal(5, 3), torch.tensor([1, 3, 1, 0])), "dtable", "return d.scatter", "as derived"),
     (LayerNorm, (normal(3, 4), normal(4)), "dx", "c = (xh", "over axis 1"),
     (Contrastive, (normal(4, 3), normal(4, 3)), "dk", "dk = d @ q", "transpose"),
     (Biased, (normal(3, 4), normal(4)), "dslope", "ds = (g", "without the factor 2"),

@@ -29,7 +29,7 @@ def same_sizes(
         ours, theirs = both.names.get(name), forward.names.get(name)
         if ours is None or theirs is None:
             continue
-        for a, b in zip(_shape(both, ours), _shape(forward, theirs), strict=True):
+        for a, b in zip(_shape(both, ours), _shape(forward, theirs), strict=False):
             if _is_plain(a) and _is_plain(b):
                 _join(classes, _key("both", a), _key("forward", b))
     own, other = _called(classes, "forward"), _called(classes, "both")

@@ -154,11 +154,12 @@ def capture_torch(obj: Any, given: Any, output: int | str | None = None) -> Capt
 def capture_each(
     obj: Any, given: Any, outputs: Sequence[int], bound: int
 ) -> Iterator[Captured | PullbackError]:
-    """The program of each of several outputs, or why there is none: the code is exported once for all of them.
+    """The value of each of several outputs as a program, or why there is none: the code is exported once for all.
 
     bound: of the choices of free sizes, the freest first, those that are not tried.
     """
     code = _exporting(obj, given, None)
+    code.differentiated = False
     for output in outputs:
         code.output = output
         try:

@@ -47,6 +47,7 @@ class TorchCode:
     kwargs: dict[str, Any] = field(default_factory=dict)
     output: int | str | None = None
     letters: Mapping[int, Sequence[str]] = field(default_factory=lambda: LETTERS)  # of what is read now
+    differentiated: bool = True  # whether the program has to have the derivative of the code as well
 
     def argument_names(self) -> list[str]:
         """The code's own names of its positional arguments, where each of them is one leaf; export changes them."""

@@ -49,7 +49,8 @@ class Holding:
             if isinstance(error, PullbackError):
                 raise
             raise ShapeProblem(f"the code does not run at other sizes: {error}") from error
-        self._demand_same_derivative()
+        if self.reading.code.differentiated:
+            self._demand_same_derivative()
 
     # ---- the code on numbers
 
