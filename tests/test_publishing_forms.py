@@ -104,14 +104,49 @@ ROWS: list[Row] = [
         "K = exp(-g * D2); f = K @ a",
         {"D2": "N M", "a": "M", "g": ""},
         {},
-        {"g": "dg = -(K.T * D2.T @ df @ a)"},
+        {"g": "dg = -(df @ (K * D2) @ a)"},
+    ),
+    # a maximum is 0 where its tie is
+    (
+        "m = 1 - y * (X @ w); L = sum(maximum(0, m)**2)",
+        {"X": "N D", "w": "D", "y": "N"},
+        {},
+        {"w": "dw = -2 * X.T @ (maximum(0, m) * y)"},
+    ),
+    # the norm of a vector that nothing names
+    (
+        "L = norm(A @ x - b) / norm(b)",
+        {"A": "M N", "x": "N", "b": "M"},
+        {},
+        {"x": "z = A @ x - b\ndx = A.T @ z / norm(z) / norm(b)"},
+    ),
+    # factors of one row meet before they are laid out
+    (
+        "K = exp(-C / e); v = b / (K.T @ u); L = sum(v * f)",
+        {"C": "N M", "u": "N", "b": "M", "f": "M", "e": ""},
+        {"e": "positive"},
+        {"C": "dC = outer(u, f / (K.T @ u) * v) * K / e"},
+    ),
+    # a contraction of a difference
+    (
+        "T = einsum('ir,jr,kr->ijk', A, B, G); L = 0.5 * sum((T - X)**2)",
+        {"A": "N R", "B": "M R", "G": "K R", "X": "N M K"},
+        {},
+        {"A": 'dA = einsum("ljk,jp,kp->lp", T - X, B, G)'},
+    ),
+    # a program that solves systems is answered with systems
+    (
+        "Z = solve(C, (X - m).T).T; L = 0.5 * sum(Z**2)",
+        {"X": "N D", "C": "D D", "m": "D"},
+        {"C": "invertible"},
+        {"X": "dX = solve(C.T, Z.T).T"},
     ),
     # a sum of ones counts them
     (
         "A = log_softmax(a, axis=0) - S; L = -sum(logsumexp(A, axis=1))",
         {"S": "N K", "a": "K"},
         {},
-        {"a": "da = N * softmax(a, axis=0) - sum(softmax(A, axis=1), axis=0)"},
+        {"a": "da = N * softmax(a) - sum(softmax(A, axis=1), axis=0)"},
     ),
     # differences are compared, not their sign
     ("L = sum(relu(a - b))", {"a": "N", "b": "N"}, {}, {"a": "da = a > b", "b": "db = -(a > b)"}),

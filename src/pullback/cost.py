@@ -119,10 +119,13 @@ class Counter:
 
     def _slice(self, shape: Shape, places: ast.expr) -> Shape:
         parts = places.elts if isinstance(places, ast.Tuple) else [places]
-        sliced = []
+        sliced: list[int] = []
         for part, size in zip(parts, shape, strict=False):
             if isinstance(part, ast.Constant | ast.UnaryOp):
                 continue  # one entry along this axis
+            if isinstance(part, ast.Name):
+                sliced += self.shapes[part.id]  # the entries that an integer tensor names
+                continue
             if not isinstance(part, ast.Slice):
                 raise ValueError(ast.dump(part))
             bounds = [None if b is None else self._size(b) for b in (part.lower, part.upper, part.step)]

@@ -64,7 +64,18 @@ def gradient_program(
     spelling = Spelling(derived)
     for name in order:
         lines += statements(made[name], derived.lines.get(name), spelling)
-    return inline(lines, targets | _own(derived), derived.program.by_name)
+    return inline(lines, targets | _own(derived), derived.program.by_name, solved_with(derived))
+
+
+def solved_with(derived: Derived) -> set[str]:
+    """The matrices of the systems that the forward program solves."""
+    return {
+        access.tensor.name
+        for definition in derived.program.definitions
+        for node in walk(definition.body)
+        if isinstance(node, Element) and node.operator == "solve"
+        for access in accesses(node.bodies[0])[:1]
+    }
 
 
 def backward_program(derived: Derived) -> tuple[Statement, ...]:

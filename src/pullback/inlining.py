@@ -46,13 +46,17 @@ class Statement:
 
 
 def inline(
-    lines: Sequence[Statement], kept: Collection[str], forward: Collection[str]
+    lines: Sequence[Statement],
+    kept: Collection[str],
+    forward: Collection[str],
+    systems: Collection[str] = (),
 ) -> tuple[Statement, ...]:
     """Each matrix line that exactly one later matrix line uses once is written into it, while short.
 
-    Inverses are formed only where that costs less than solving; those in `forward` the program itself forms.
+    Inverses are formed only where that costs less than solving; those in `forward` the program itself forms,
+    and with those in `systems` it solves.
     """
-    lines = without_inverses(with_reductions(lines, kept), {*kept, *forward})
+    lines = without_inverses(with_reductions(lines, kept), {*kept, *forward}, systems)
     trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
     uses = _count_uses(lines, trees)
     read = (tensor for line in lines for tensor in (*tensors(line.definition.body), line.definition.tensor))
@@ -76,7 +80,57 @@ def inline(
         for used, users in uses.items():
             uses[used] = [user if u == name else u for u in users]
         del result[name]
-    return tuple(result[name] for name in order if name in result)
+    return _read_by_name([result[name] for name in order if name in result], trees, kept)
+
+
+def _read_by_name(
+    lines: Sequence[Statement], trees: Mapping[str, ast.expr], kept: Collection[str]
+) -> tuple[Statement, ...]:
+    """What a line computes is read by its name where another computes it too; that line may come before it."""
+    made: dict[int, str] = {}
+    for line in lines:
+        tree = trees.get(line.name)
+        if line.name not in kept and isinstance(tree, ast.BinOp | ast.Call):
+            made.setdefault(_fingerprint(tree, {}), line.name)
+    result = {line.name: line for line in lines}
+    order = [line.name for line in lines]
+    for reader in list(order):
+        if reader not in trees or not made:
+            continue
+        parts: dict[int, ast.expr] = {}
+        _fingerprint(trees[reader], parts)
+        for name in [made[key] for key in parts if key in made and made[key] != reader]:
+            own, place = order.index(name), order.index(reader)
+            between = set(order[place:own])
+            if any(isinstance(node, ast.Name) and node.id in between for node in ast.walk(trees[name])):
+                continue
+            if own > place:
+                order.insert(place, order.pop(own))
+            whole = ast.parse(result[reader].text, mode="eval")
+            _Reread(ast.dump(trees[name]), name).visit(whole)
+            result[reader] = dataclasses.replace(result[reader], text=_written(whole.body))
+    return tuple(result[name] for name in order)
+
+
+def _fingerprint(node: ast.expr, found: dict[int, ast.expr]) -> int:
+    """A number that expressions which read alike share; `found` gets those of sums, products and calls."""
+    parts: list[object] = [type(node).__name__]
+    for _, value in ast.iter_fields(node):
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, ast.keyword):
+                parts += [item.arg, _fingerprint(item.value, found)]
+            else:
+                is_expression = isinstance(item, ast.expr)
+                parts.append(_fingerprint(item, found) if is_expression else _word(item))
+    key = hash(tuple(parts))
+    if isinstance(node, ast.BinOp | ast.Call):
+        found[key] = node
+    return key
+
+
+def _word(item: object) -> object:
+    """An operator by its name; a number or a text as it is."""
+    return type(item).__name__ if isinstance(item, ast.AST) else item
 
 
 def with_reductions(lines: Sequence[Statement], kept: Collection[str]) -> list[Statement]:
@@ -118,7 +172,9 @@ def _read_inside(made: Definition, reader: Statement) -> Statement | None:
     return None if line is None else Statement(reader.name, reader.target, line.text, True, whole)
 
 
-def without_inverses(lines: Sequence[Statement], kept: Collection[str]) -> list[Statement]:
+def without_inverses(
+    lines: Sequence[Statement], kept: Collection[str], systems: Collection[str]
+) -> list[Statement]:
     """The lines with systems solved where that saves an inverse that nothing else reads."""
     named = {t.name for line in lines if not line.is_matrix for t in tensors(line.definition.body)}
     trees = {line.name: ast.parse(line.text, mode="eval").body for line in lines if line.is_matrix}
@@ -127,8 +183,8 @@ def without_inverses(lines: Sequence[Statement], kept: Collection[str]) -> list[
     every = {t for line in lines for t in (*tensors(line.definition.body), line.definition.tensor)}
     sizes = {name: TYPICAL for tensor in every for e in tensor.shape for name in sizes_in(e)}
     shapes = {t.name: tuple(evaluate_size(e, sizes) for e in t.shape) for t in every}
-    mirrored = {line.name for line in lines if is_symmetric(line.definition.tensor)}
-    new = solved(trees, {*kept, *named}, shapes, sizes, mirrored)
+    mirrored = {tensor.name for tensor in every if is_symmetric(tensor)}
+    new = solved(trees, {*kept, *named}, shapes, sizes, mirrored, systems)
     made = []
     for line in lines:
         if line.name in new or not line.is_matrix:
@@ -193,6 +249,18 @@ def _written(node: ast.expr) -> str:
 
 def _copy(node: ast.expr) -> ast.expr:
     return ast.parse(ast.unparse(node), mode="eval").body
+
+
+class _Reread(ast.NodeTransformer):
+    """A name in the place of each expression that reads like one."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.BinOp | ast.Call) and ast.dump(node) == self.text:
+            return ast.Name(self.name, ast.Load())
+        return super().generic_visit(node)
 
 
 class _Replace(ast.NodeTransformer):

@@ -21,20 +21,21 @@ def solved(
     shapes: Mapping[str, Shape],
     sizes: Mapping[str, int],
     mirrored: Collection[str] = (),
+    systems: Collection[str] = (),
 ) -> dict[str, ast.expr]:
     """The lines, in their order, without the inverses that cost more than the systems they stand for.
 
-    Lines in `kept` stay, those in `mirrored` are symmetric; `shapes` and `sizes` are typical ones. An inverse
-    that is read once stays as well: `dY @ inv(B).T` reads better than a system.
+    Lines in `kept` stay, names in `mirrored` are symmetric; `shapes` and `sizes` are typical ones. An inverse
+    that is read once stays as well: `dY @ inv(B).T` reads better than a system, unless the program solves with it.
     """
     result = dict(trees)
     for name, tree in trees.items():
         match tree:
             case ast.Call(ast.Name("inv"), [ast.Name(matrix)]) if name not in kept and len(shapes[name]) == 2:
                 lines = {key: line for key, line in result.items() if key != name and reads(line, name)}
-                solving = _Solving(name, matrix, shapes, sizes)
+                solving = _Solving(name, matrix, shapes, sizes, matrix in mirrored)
                 changed = {key: solving.changed(line, key in mirrored) for key, line in lines.items()}
-                many = sum(reads(line, name) for line in lines.values()) > 1
+                many = matrix in systems or sum(reads(line, name) for line in lines.values()) > 1
                 done = many and not any(reads(line, name) for line in changed.values())
                 if done and solving.cost(changed) < solving.cost({name: tree, **lines}):
                     result |= changed
@@ -50,8 +51,16 @@ def reads(tree: ast.expr, name: str) -> int:
 class _Solving(ast.NodeTransformer):
     """Writes a system for each product with one inverse."""
 
-    def __init__(self, name: str, matrix: str, shapes: Mapping[str, Shape], sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        matrix: str,
+        shapes: Mapping[str, Shape],
+        sizes: Mapping[str, int],
+        is_symmetric: bool,
+    ) -> None:
         self.name, self.matrix = name, ast.Name(matrix, ast.Load())
+        self.mirror = self.matrix if is_symmetric else transposed(self.matrix)
         self.shapes, self.sizes = shapes, sizes
 
     def changed(self, line: ast.expr, is_mirrored: bool) -> ast.expr:
@@ -88,11 +97,13 @@ class _Solving(ast.NodeTransformer):
         if matrix is not None:
             return function("solve", matrix, right)
         matrix = self._inverted(right)
-        match self._rank(left) if matrix is not None else None:
+        if matrix is None:
+            return None
+        match self._rank(left):
             case 1:
-                return function("solve", _turned(matrix), left)
+                return function("solve", self._mirrored(matrix), left)
             case 2:
-                return _turned(function("solve", _turned(matrix), _turned(left)))
+                return _turned(function("solve", self._mirrored(matrix), _turned(left)))
         return None
 
     def _inverted(self, node: ast.expr) -> ast.expr | None:
@@ -101,15 +112,17 @@ class _Solving(ast.NodeTransformer):
             case ast.Name(text) if text == self.name:
                 return self.matrix
             case ast.Attribute(ast.Name(text), "T") if text == self.name:
-                return _turned(self.matrix)
+                return self.mirror
         return None
+
+    def _mirrored(self, matrix: ast.expr) -> ast.expr:
+        return self.mirror if matrix is self.matrix else self.matrix
 
     def _rank(self, node: ast.expr) -> int:
         return len(Counter(self.shapes, self.sizes).visit(node))
 
 
-def _turned(node: ast.expr | None) -> ast.expr:
-    assert node is not None
+def _turned(node: ast.expr) -> ast.expr:
     return node.value if isinstance(node, ast.Attribute) and node.attr == "T" else transposed(node)
 
 

@@ -29,7 +29,7 @@ from pullback.expression import (
     total,
     walk,
 )
-from pullback.formula import Spelling, Statement, inline, statements
+from pullback.formula import Spelling, Statement, inline, solved_with, statements
 from pullback.naming import Names
 from pullback.program import Program
 from pullback.sharing import needed
@@ -156,7 +156,7 @@ def _lines(
         made += statements(definition, derived.lines.get(definition.tensor.name), spelling)
     own = {d.tensor.name for d in derived.program.definitions if d.source}
     taken = {*derived.program.by_name, *derived.program.sizes, *(d.tensor.name for d in derived.backward)}
-    return shared(inline(made, {*kept, *own}, derived.program.by_name), taken)
+    return shared(inline(made, {*kept, *own}, derived.program.by_name, solved_with(derived)), taken)
 
 
 # ---- gradients that come in through what was saved -------------------------------------------------

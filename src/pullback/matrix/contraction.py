@@ -175,7 +175,7 @@ def matmul_fits(left: Form, right: Form, k: Index) -> bool:
 
 
 def from_the_left(left: Form, right: Form, k: Index, a: Index, b: Index) -> MatMul | None:
-    """A (B C) = (A B) C, which needs no brackets, for matrices where it is known to cost no more."""
+    """A (B C) = (A B) C, which needs no brackets, for matrices where it is likely to cost no more."""
     if not isinstance(right, MatMul) or set(left.labels) != {a, k} or set(right.labels) != {k, b}:
         return None
     m = right.via
@@ -183,7 +183,9 @@ def from_the_left(left: Form, right: Form, k: Index, a: Index, b: Index) -> MatM
     first, last = second.get(frozenset((k, m))), second.get(frozenset((m, b)))
     if first is None or last is None:
         return None
-    if not (same(k.extent, b.extent) or (same(a.extent, b.extent) and same(k.extent, m.extent))):
+    # A square last factor leaves one product on both sides; the other is smaller where k counts samples.
+    square = same(k.extent, b.extent) or same(m.extent, b.extent)
+    if not (square or (same(a.extent, b.extent) and same(k.extent, m.extent))):
         return None
     return MatMul((a, b), MatMul((a, m), left, first, k), last, m)
 

@@ -42,11 +42,12 @@ def outer_products(forms: list[Form], axes: tuple[Axis, ...]) -> list[Form]:
         return forms
     vectors = [form for form in forms if len(form.labels) == 1 and not _keeps_axes(form)]
     for column in vectors:
-        row = next((form for form in vectors if form.labels == axes[1:]), None)
-        if row is not None and column.labels == axes[:1] and _must_reshape(column, axes):
-            place = min(forms.index(column), forms.index(row))
+        rows = [form for form in vectors if form.labels == axes[1:]]
+        if rows and column.labels == axes[:1] and _must_reshape(column, axes):
+            row = rows[0] if len(rows) == 1 else Times(rows[0].labels, tuple(rows), ())
+            others = (column, *rows)
+            place = min(forms.index(form) for form in others)
             joined = Outer((*column.labels, *row.labels), column, row)
-            others = (column, row)
             return [joined if k == place else f for k, f in enumerate(forms) if k == place or f not in others]
     return forms
 

@@ -183,10 +183,10 @@ def einsum_form(e: Expr) -> Form | None:
         return None
     numbers = [f for f in factors if not free(f) and not tensors(f)]
     entries = [f for f in factors if f not in numbers]
-    if len(entries) < 2 or not all(isinstance(f, Access) for f in entries):
+    if len(entries) < 2 or not all(isinstance(f, Access) or _is_sum_of_entries(f) for f in entries):
         return None
     forms = [lift(f) for f in entries]
-    if not all(isinstance(form, Leaf | Reshaped) and None not in _axes(form) for form in forms):
+    if not all(isinstance(form, Leaf | Reshaped | Plus) and None not in _axes(form) for form in forms):
         return None
     if len(forms) > 2 and len({frozenset(form.labels) for form in forms}) < len(forms):
         return None  # factors over the same indices are multiplied first
@@ -195,6 +195,15 @@ def einsum_form(e: Expr) -> Form | None:
     kept = tuple(label for label in union(forms) if label not in over)
     product = Einsum(kept, tuple(forms))
     return times([*(Scalar((), number) for number in numbers), product], [])
+
+
+def _is_sum_of_entries(e: Expr) -> bool:
+    """a[i,j] - b[i,j], entries at the same places"""
+    if not isinstance(e, Add):
+        return False
+    entries = [term.factors[-1] if isinstance(term, Mul) else term for term in e.terms]
+    places = {entry.slots if isinstance(entry, Access) else None for entry in entries}
+    return None not in places and len(places) == 1
 
 
 def _flat_product(e: Expr) -> tuple[tuple[Index, ...], list[Expr]]:

@@ -288,7 +288,7 @@ def _matmul_on(form: MatMul, wanted: tuple[Index, ...]) -> ast.expr:
         return _batched(form, batch, wanted)
     if not a and b:
         left, right, a, b = right, left, b, a
-        if len(a) == 1 and right.labels == (k,) and left.labels[0] == k and isinstance(left, MatMul):
+        if len(a) == 1 and right.labels == (k,) and left.labels[0] == k and isinstance(left, MatMul | Times):
             return binary(_print(right, (k,)), "@", _print(left, (k, *a)))
     if wanted == (*b, *a) and wanted != (*a, *b) and b:
         left, right, a, b = right, left, b, a
@@ -382,8 +382,9 @@ def _operation(form: Operation, axes: tuple[Axis, ...]) -> ast.expr:
         case "softmax" | "log_softmax":
             child = form.arguments[0]
             order = wanted if set(wanted) == set(child.labels) else child.labels
-            axis = axis_argument(sorted(order.index(label) for label in form.along))
-            value = function(form.function, _print(child, order), axis=axis)
+            places = sorted(order.index(label) for label in form.along)
+            options = {"axis": axis_argument(places)} if len(order) > 1 else {}
+            value = function(form.function, _print(child, order), **options)
             return _laid(value, order, axes)
         case "det" | "logdet":
             value = function(form.function, _print(form.arguments[0], form.along))

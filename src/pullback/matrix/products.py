@@ -23,7 +23,9 @@ class _Neat(ast.NodeTransformer):
         self.arrays = arrays
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """sum(diag(A)) = trace(A), trace(outer(a, b)) = a @ b, sum(A.T, axis=0) = sum(A, axis=1), one reshape of two"""
+        """sum(diag(A)) = trace(A), trace(outer(a, b)) = a @ b, sum(A.T, axis=0) = sum(A, axis=1), √(b·b) = norm(b);
+        one reshape of two
+        """
         self.generic_visit(node)
         match node:
             case ast.Call(
@@ -36,8 +38,19 @@ class _Neat(ast.NodeTransformer):
                 return function("reshape", inner, sizes)
             case ast.Call(ast.Name("trace"), [ast.Call(ast.Name("outer"), [first, second])], []):
                 return binary(first, "@", second)
+            case ast.Call(ast.Name("sqrt"), [ast.BinOp(ast.Name(first), ast.MatMult(), ast.Name(second))]):
+                if first == second and self.arrays.get(first) == 1:
+                    return function("norm", ast.Name(first, ast.Load()))
             case ast.Call(ast.Name("sum"), [ast.Call(ast.Name("diag"), [matrix])], []):
                 return function("trace", matrix)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """A.T.T = A"""
+        self.generic_visit(node)
+        match node.value:
+            case ast.Attribute(matrix, "T"):
+                return matrix
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:

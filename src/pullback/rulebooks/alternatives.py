@@ -284,6 +284,8 @@ def _without(term: Expr, factor: Expr) -> Expr:
 def _is_negative(e: Expr) -> bool:
     """Whether the expression starts with a minus sign."""
     first = e.terms[0] if isinstance(e, Add) else e
+    if isinstance(first, Num):
+        return first.value < 0
     return isinstance(first, Mul) and isinstance(first.factors[0], Num) and first.factors[0].value < 0
 
 

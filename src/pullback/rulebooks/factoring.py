@@ -94,6 +94,22 @@ def factored(parts: Sequence[Part]) -> Expr:
     return _grouped(parts)
 
 
+def scalars_outside(terms: Sequence[Term]) -> Expr:
+    """Σ of the terms with the numbers and scalars that all of them have outside."""
+    parts = parts_of(terms)
+    if len(parts) < 2:
+        return factored(parts)
+    scale, rests = shared_scale(parts)
+    return mul(scale, add(*rests))
+
+
+def shared_scale(parts: Sequence[Part]) -> tuple[Expr, list[Expr]]:
+    """The number and scalars that all of the parts have, and what is left of each."""
+    common, number = _common(parts)
+    common = {base: n for base, n in common.items() if not free(base)}
+    return product(number, common), [part.without(common, number).expression() for part in parts]
+
+
 def _common(parts: Sequence[Part]) -> tuple[Powers, Fraction]:
     """The powers that every part has, and a number that every coefficient is a multiple of."""
     common: Powers = {}

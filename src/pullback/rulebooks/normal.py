@@ -167,15 +167,27 @@ def unsigned(term: Term) -> Term:
 
 
 def unmasked(term: Term) -> Term:
-    """relu(u) [u > 0] = relu(u), and m² = m for m = 1 - [c]"""
+    """relu(u) [u > 0] = relu(u), max(0, u) [u = 0] = 0, and m² = m for m = 1 - [c]"""
     powers = dict(term.powers)
     for base, n in term.powers.items():
         match base:
-            case Bracket(">", u, right) if right is ZERO and powers.get(Call("relu", (u,)), 0) > 0:
+            case Bracket(relation, u, right) if right is ZERO and _vanishes(relation, u, powers):
+                if relation == "==":
+                    return Term(Fraction(0), {})
                 del powers[base]
             case Add() if n > 1 and n.denominator == 1 and _is_mask(base):
                 powers[base] = Fraction(1)
     return term if powers == term.powers else Term(term.coefficient, powers, term.bound)
+
+
+def _vanishes(relation: str, u: Expr, powers: Powers) -> bool:
+    """Whether a factor is 0 where u is, on both sides of which the relation differs."""
+    ends = {">": ("relu", "maximum"), "<": ("minimum",), "==": ("relu", "maximum", "minimum")}
+    for name in ends.get(relation, ()):
+        found = (Call(name, (u,)),) if name == "relu" else (Call(name, (u, ZERO)), Call(name, (ZERO, u)))
+        if any(powers.get(factor, 0) > 0 for factor in found):
+            return True
+    return False
 
 
 def sifted(term: Term) -> Term:

@@ -13,28 +13,35 @@ from pullback.expression import (
     Equation,
     Expr,
     Index,
+    Mul,
     Sum,
+    add,
     flattened,
     free,
     mul,
+    neg,
+    num,
     tensors,
     walk,
 )
 from pullback.notation import left_side
 from pullback.program import inlined
 from pullback.rewriting import Step
-from pullback.rulebooks.normal import TooManyTerms, expand
+from pullback.rulebooks.algebra import coefficient
+from pullback.rulebooks.alternatives import positive
+from pullback.rulebooks.denominators import cleared
+from pullback.rulebooks.factoring import factored, parts_of, shared_scale
+from pullback.rulebooks.normal import Term, TooManyTerms, expand
 from pullback.structure.pieces import (
     common,
     connected,
     grouped,
-    is_sum,
     joined,
     matrix_text,
-    ratio,
     scaled,
     scaled_text,
     tight,
+    times,
 )
 
 
@@ -54,8 +61,7 @@ class _Congruence(NamedTuple):
             return product
         if self.scale is MINUS_ONE:
             return f"-{product}"
-        factor = matrix_text(self.scale, ()) or ""
-        return f"({factor}) * {product}" if is_sum(factor) else f"{factor} * {product}"
+        return times(matrix_text(self.scale, ()) or "", product)
 
 
 def congruences(definition: Definition) -> str | None:
@@ -106,8 +112,9 @@ def _gathered_congruences(parts: Sequence[_Congruence | str]) -> list[_Congruenc
             continue
         group = groups.pop((part.left, part.right), [])
         if len(group) > 1:
-            scale = common([other.scale for other in group])
-            middles = [_middle(other, ratio(other.scale, scale)) for other in group]
+            scale, rests = common([other.scale for other in group])
+            middles = [_middle(other, rest) for other, rest in zip(group, rests, strict=True)]
+            middles.sort(key=lambda text: text.startswith("-"))
             made.append(_Congruence(scale, part.left, joined(middles), part.right, part.extent))
         elif group:
             made.append(part)
@@ -137,10 +144,34 @@ def _weighted(scale: Expr, core: Sum, indices: tuple[Index, ...]) -> _Congruence
     if any(isinstance(node, Sum) for e in (left, right) for node in walk(e)):
         return None
     inner = (_apart(n, indices),)
+    scale, weight = _factored_weight(mul(scale, number), weight)
     a, s, b = matrix_text(left, (i, *inner)), matrix_text(weight, inner), matrix_text(right, (*inner, j))
-    if a is None or s is None or b is None or matrix_text(mul(scale, number), ()) is None:
+    if a is None or s is None or b is None or matrix_text(scale, ()) is None:
         return None
-    return _Congruence(mul(scale, number), a, None if weight is ONE else f"diag({s})", b, n.extent)
+    return _Congruence(scale, a, None if weight is ONE else f"diag({s})", b, n.extent)
+
+
+def _factored_weight(scale: Expr, weight: Expr) -> tuple[Expr, Expr]:
+    """A sum on the diagonal as a product, over one denominator: `p * (1 - p)`; its number goes in front."""
+    if not isinstance(weight, Add):
+        return scale, weight
+    try:
+        whole = cleared(factored(parts_of(_terms(weight))))
+        factors = whole.factors if isinstance(whole, Mul) else (whole,)
+        split = [shared_scale(parts_of(_terms(f))) if isinstance(f, Add) else (ONE, [f]) for f in factors]
+    except TooManyTerms:
+        return scale, weight
+    number, letters = coefficient(scale)
+    core = mul(*(mul(front, add(*rests)) for front, rests in split))
+    value, core = coefficient(mul(num(number), core))
+    if value < 0:
+        sign, core = coefficient(positive(neg(core)))
+        value = -value * sign
+    return mul(num(value), letters), core
+
+
+def _terms(e: Add) -> list[Term]:
+    return [term for part in e.terms for term in expand(part, lambda _: True)]
 
 
 def _of_vectors(scale: Expr, core: Expr, indices: tuple[Index, ...]) -> _Congruence | None:

@@ -21,7 +21,6 @@ from pullback.structure.pieces import (
     has_delta,
     joined,
     matrix_text,
-    ratio,
     scaled,
     scaled_text,
 )
@@ -71,8 +70,8 @@ def _gathered(products: Sequence[_Product]) -> list[_Product]:
         groups.setdefault(product.second, []).append(product)
     gathered = []
     for second, group in groups.items():
-        scale = common([product.scale for product in group])
-        parts = [scaled_text(ratio(product.scale, scale), product.first) for product in group]
+        scale, rests = common([product.scale for product in group])
+        parts = [scaled_text(rest, p.first) for rest, p in zip(rests, group, strict=True)]
         whole = [part for part in parts if part is not None]
         if len(whole) == len(parts):
             gathered.append(_Product(scale, second, joined(whole), not group[0].swapped))

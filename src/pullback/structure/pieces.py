@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from pullback.expression import MINUS_ONE, ONE, Bracket, Definition, Expr, Index, Mul, Tensor, free, mul, walk
 from pullback.matrix import matrix_line
+from pullback.rulebooks.factoring import parts_of, shared_scale
+from pullback.rulebooks.normal import expand
 
 
 def scaled(term: Expr) -> tuple[Expr, Expr]:
@@ -55,9 +57,25 @@ def scaled_text(scale: Expr, text: str) -> str | None:
     if scale is MINUS_ONE:
         return f"-{tight(text)}"
     number = matrix_text(scale, ())
-    if number is None:
-        return None
-    return f"({number}) * {tight(text)}" if is_sum(number) else f"{number} * {tight(text)}"
+    return None if number is None else times(number, tight(text))
+
+
+def times(number: str, text: str) -> str:
+    """A scalar in front of an array, or below it: `X / n` for `1 / n * X`."""
+    match ast.parse(number, mode="eval").body:
+        case ast.BinOp(ast.Constant(1), ast.Div(), below):
+            return (
+                f"{text} / {ast.unparse(below)}"
+                if not _is_product(below)
+                else f"{text} / ({ast.unparse(below)})"
+            )
+        case ast.BinOp(ast.UnaryOp(ast.USub(), ast.Constant(1)), ast.Div(), below):
+            return f"-{times(f'1 / {ast.unparse(below)}', text)}"
+    return f"({number}) * {text}" if is_sum(number) else f"{number} * {text}"
+
+
+def _is_product(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Pow)
 
 
 def is_sum(text: str) -> bool:
@@ -92,19 +110,6 @@ def connected(body: Expr, bound: Iterable[Index]) -> list[tuple[list[Expr], set[
     return groups
 
 
-def common(scales: Sequence[Expr]) -> Expr:
-    """What stands in front of all of them, but for a sign: the first, or nothing."""
-    first = scales[0]
-    return first if all(_same(e, first) or _same(e, mul(MINUS_ONE, first)) for e in scales) else ONE
-
-
-def ratio(scale: Expr, shared: Expr) -> Expr:
-    """What is left of a scale in front of what `common` found."""
-    if _same(scale, shared):
-        return ONE
-    return MINUS_ONE if _same(scale, mul(MINUS_ONE, shared)) else scale
-
-
-def _same(a: Expr, b: Expr) -> bool:
-    """Sums over indices of other names are the same."""
-    return a is b or (matrix_text(a, ()) is not None and matrix_text(a, ()) == matrix_text(b, ()))
+def common(scales: Sequence[Expr]) -> tuple[Expr, list[Expr]]:
+    """What stands in front of all of them, and what is left in front of each."""
+    return shared_scale([parts_of(expand(scale, lambda _: True))[0] for scale in scales])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from pullback.cost import tokens
-from pullback.expression import ONE, Definition, add
+from pullback.expression import ONE, Definition
 from pullback.matrix import matrix_line
 from pullback.rewriting import MatrixLine
+from pullback.rulebooks.factoring import scalars_outside
 from pullback.rulebooks.normal import TooManyTerms, expand
 from pullback.structure.congruences import congruences
 from pullback.structure.pieces import grouped, has_delta, matrix_text, tight
@@ -62,7 +63,7 @@ def _expanded(definition: Definition, plain: MatrixLine | None) -> str | None:
         terms = expand(definition.body, lambda e: not has_delta(e))
     except TooManyTerms:
         return None
-    body = add(*(term.expression() for term in terms))
+    body = scalars_outside(terms)
     line = matrix_line(Definition(definition.tensor, definition.indices, body))
     if line is None or (plain is not None and tokens(line.text) >= tokens(plain.text)):
         return None
