@@ -141,6 +141,10 @@ ROWS: list[Row] = [
         {"C": "invertible"},
         {"X": "dX = solve(C.T, Z.T).T"},
     ),
+    # a root that was differentiated again, over one denominator
+    ("y = x / sqrt(1 + x**2)", {"x": "N"}, {}, {"x": "dx = dy / (1 + x ** 2) ** 1.5"}),
+    # an axis of size 1 is read at its only place
+    ("y = prod(X, axis=1, keepdims=True)", {"X": "N D"}, {"X": "nonzero"}, {"X": "dX = dy * y / X"}),
     # a sum of ones counts them
     (
         "A = log_softmax(a, axis=0) - S; L = -sum(logsumexp(A, axis=1))",

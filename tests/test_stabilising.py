@@ -111,6 +111,22 @@ def test_the_gradient_of_a_norm_at_zero_is_zero(program: str) -> None:
     assert "0" in "".join(derivation.derived.conventions)
 
 
+def test_the_gradient_of_a_product_with_a_zero_whose_axis_is_kept() -> None:
+    derivation = derive("y = prod(X, axis=1, keepdims=True)", MATRIX)
+    assert str(derivation.gradients["X"]) == "dX = dy * y / X"
+    x, ones = np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 5.0], [1.0, 2.0, 4.0]]), np.ones((3, 1))
+    expected = [[6.0, 0.0, 0.0], [0.0, 0.0, 0.0], [8.0, 4.0, 2.0]]
+    np.testing.assert_array_equal(derivation.compile()({"X": x}, ones)["X"], expected)
+
+
+def test_a_root_of_two_squares_keeps_its_digits_at_every_exponent() -> None:
+    derivation = derive("y = sqrt(x**2 + z**2)", {"x": "N", "z": "N"})
+    scale = 10.0 ** np.array([-300.0, -170.0, 0.0, 170.0, 300.0])
+    found = derivation.compile()({"x": 3 * scale, "z": 4 * scale}, np.ones(5))
+    np.testing.assert_allclose(found["x"], np.full(5, 0.6), rtol=1e-15)
+    np.testing.assert_allclose(found["z"], np.full(5, 0.8), rtol=1e-15)
+
+
 def test_a_masked_row_with_one_entry_left_is_sure_of_it() -> None:
     s = np.array([[1.0, 1e300], [-1e300, -1e299]])
     assert not gradient(derive(CAUSAL, SQUARE), "S", s).any()

@@ -278,6 +278,14 @@ _ROWS: Final = (
         numpy="np.logaddexp({0}, {1})",
     ),
     Function(
+        "hypot",
+        "sqrt(a² + b²)",
+        (lambda a, b, y: over(a, y), lambda a, b, y: over(b, y)),
+        "a / y, b / y",
+        latex=r"\operatorname{hypot}",
+        numpy="np.hypot({0}, {1})",
+    ),
+    Function(
         "maximum",
         "the larger of a and b",
         _share(">"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
+from fractions import Fraction
 
 from pullback.cost import Cost, Costs
 from pullback.dead_terms import DeadTerms
@@ -64,6 +65,7 @@ from pullback.rulebooks.reuse import Pattern, Shelf, names_of, patterns, reused,
 from pullback.rulebooks.signs import rectified, signs_of, unsigned_by
 
 LIGHT = 16  # operations an entry, up to which a line may be written into its readers
+DEEP = Fraction(-3, 2)  # the power of a root that was differentiated again
 SIGNED = ("sign", "relu")  # functions of which a law about signs may hold
 MAX_INLINED = 6
 MAX_LINKED = 3
@@ -308,6 +310,8 @@ class Publisher:
         note = f"common factors come out{read}"
         parts = parts_of(again)
         written = [sums_read(factored(chosen), self.shelf) for chosen in (merged(parts), parts)]
+        if any(n == DEEP for term in alive for n in term.powers.values()):
+            written.append(cleared(factored(parts_of(alive))))  # 1 - y² may be 1 / (1 + x²) as well
         for form in dict.fromkeys([*written, *(cleared(form) for form in written)]):
             body = compared(positive(summed(gathered(form))))
             stages = (*so_far.stages, ("factor", body, note))

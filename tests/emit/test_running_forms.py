@@ -16,6 +16,7 @@ ROWS = [
     ("L = sum(exp(x) - x)", {"x": "N"}, "np.expm1(x)"),
     ("L = sum(x - sin(x))", {"x": "N"}, "np.sin(0.5 * x) ** 2"),
     ("f = norm(x - b)", {"x": "N", "b": "N"}, "np.where(f > 0, f, 1)"),
+    ("y = sqrt(x**2 + b**2)", {"x": "N", "b": "N"}, "y = np.hypot(x, b)\n"),
     ("q = x[i]**2; f = sqrt(q)", {"x": "N"}, "f = norm(x)\n"),
     ("Z[i] = exp(S[i,j]) * (j <= i); P[i,j] = exp(S[i,j]) * (j <= i) / Z[i]", {"S": "N N"},
      "P = weighted_softmax(S, (j_ <= i_[:, None]).astype(dtype), axis=-1)"),

@@ -24,7 +24,7 @@ ROWS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
     ("L = sum(max(X, axis=0)) + prod(x)", {"X": "N D", "x": "N"}, {}),
     ("L = sum(X)", {"X": "3 4"}, {}),
     ("L = sum(where(X > 0, 1, 0) * X + maximum(X, 0) + minimum(X, y))", {"X": "N D", "y": "N D"}, {}),
-    ("L = sum(softplus(X) + gelu(X) + erf(X) + relu(X) + abs(X) + logaddexp(X, 1))", {"X": "N D"}, {}),
+    ("L = sum(softplus(X) + gelu(X) + erf(X) + relu(X) + abs(X) + logaddexp(X, 1) + hypot(X, 1))", {"X": "N D"}, {}),
     ("L = sum(arctan(X) + arctan2(X, y) + arctan2(2, X) * arcsin(tanh(X)))", {"X": "N", "y": "N"}, {}),
     ("L = sum(lgamma(2 + X**2)) + N * lgamma(N) + digamma(N) * sum(X)", {"X": "N"}, {}),
     ("L = logdet(S) + sum(inv(S)) + det(S) + trace(S) + sum(solve(S, b))", {"S": "N N", "b": "N"}, {}),

@@ -11,7 +11,7 @@ ROWS = [
     ("M: [N, D]; L = sum(M * M * X)", {"X": "N D"}, "X", "dX = M ** 2"),
     ("binary(M); E = M * (X - Y); L = sum(E * E) / 2", {"X": "N", "Y": "N", "M": "N"}, "X", "dX = E"),
     ("zero_diagonal(D); L = trace(D * X)", {"D": "N N", "X": "N N"}, "X", "dX = zeros([N, N])"),
-    ("simplex(p); L = -sum(p * log_softmax(x))", {"p": "N", "x": "N"}, "x", "dx = softmax(x, axis=0) - p"),
+    ("simplex(p); L = -sum(p * log_softmax(x))", {"p": "N", "x": "N"}, "x", "dx = softmax(x) - p"),
     ("simplex(T, axis=0); L = -sum(T * log_softmax(X, axis=0))", {"T": "C N", "X": "C N"}, "X",
      "dX = softmax(X, axis=0) - T"),
     ("simplex(T, axis=0); L = -sum(T * log_softmax(X, axis=1))", {"T": "C N", "X": "C N"}, "X",

@@ -11,6 +11,7 @@ from pullback.emit.spelling import Speller, Spelt, dotted, method, module, seque
 
 SAME: Final = {
     "exp": "jnp.exp", "log": "jnp.log", "log1p": "jnp.log1p", "expm1": "jnp.expm1", "logaddexp": "jnp.logaddexp",
+    "hypot": "jnp.hypot",
     "sqrt": "jnp.sqrt", "tanh": "jnp.tanh", "sin": "jnp.sin", "cos": "jnp.cos", "abs": "jnp.abs",
     "sign": "jnp.sign", "maximum": "jnp.maximum", "minimum": "jnp.minimum", "where": "jnp.where",
     "outer": "jnp.outer", "diag": "jnp.diag", "trace": "jnp.trace", "tril": "jnp.tril", "triu": "jnp.triu",

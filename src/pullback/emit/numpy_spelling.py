@@ -12,7 +12,7 @@ from pullback.emit.spelling import Speller, Spelt, dotted, method, module, seque
 SAME: Final = {
     "exp": "np.exp", "log": "np.log", "log1p": "np.log1p", "expm1": "np.expm1", "logaddexp": "np.logaddexp",
     "sqrt": "np.sqrt", "tanh": "np.tanh", "sin": "np.sin", "cos": "np.cos",
-    "arctan": "np.arctan", "arcsin": "np.arcsin", "arccos": "np.arccos", "arctan2": "np.arctan2",
+    "arctan": "np.arctan", "arcsin": "np.arcsin", "arccos": "np.arccos", "arctan2": "np.arctan2", "hypot": "np.hypot",
     "abs": "np.abs", "sign": "np.sign",
     "maximum": "np.maximum", "minimum": "np.minimum", "where": "np.where", "outer": "np.outer", "diag": "np.diag",
     "trace": "np.trace", "tril": "np.tril", "triu": "np.triu", "kron": "np.kron", "cumsum": "np.cumsum",

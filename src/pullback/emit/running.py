@@ -51,7 +51,8 @@ _FUNCTIONS: Final = {
               "np.ones", "np.full", "np.zeros", "np.clip", "np.broadcast_to", "np.result_type", "np.take_along_axis",
               "np.swapaxes"},
     "torch": {"torch.softmax", "torch.log_softmax", "torch.logsumexp", "torch.where", "torch.maximum",
-              "torch.minimum", "torch.logaddexp", "torch.full_like", "torch.cat", "torch.arange", "torch.eye",
+              "torch.minimum", "torch.logaddexp", "torch.hypot", "torch.full_like", "torch.cat", "torch.arange",
+              "torch.eye",
               *(f"torch.nn.{word}" for axes in "123" for word in
                 (f"functional.conv{axes}d", f"grad.conv{axes}d_input", f"grad.conv{axes}d_weight"))},
     "jax": {"jnp.eye", "jnp.ones", "jnp.zeros", "jnp.clip", "jnp.full", "jnp.broadcast_to", "jnp.asarray",

@@ -119,7 +119,7 @@ class Torch(Speller):
             return self._where(*arguments)
         if name in ("pick", "add_at"):
             return self._at_labels(name, [self.real(arguments[0]), *(a.tree for a in arguments[1:])])
-        if name in ("maximum", "minimum", "logaddexp"):
+        if name in ("maximum", "minimum", "logaddexp", "hypot"):
             return self._of_two(name, *arguments)
         if name in ("digamma", "polygamma"):
             return module(SAME[name], *(a.tree for a in arguments[:-1]), self._as_tensor(arguments[-1]))
@@ -175,8 +175,8 @@ class Torch(Speller):
             a, b = b, a
         if b.kind != "number":
             return module(f"torch.{name}", self.number(a), self.number(b))
-        if name == "logaddexp":
-            return module("torch.logaddexp", self.real(a), module("torch.full_like", self.real(a), b.tree))
+        if name in ("logaddexp", "hypot"):
+            return module(f"torch.{name}", self.real(a), module("torch.full_like", self.real(a), b.tree))
         return method(self.number(a), "clamp", **{"min" if name == "maximum" else "max": b.tree})
 
     def _as_tensor(self, a: Spelt) -> ast.expr:

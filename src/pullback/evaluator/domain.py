@@ -169,6 +169,9 @@ class Domain(ABC, Generic[V]):
     def logaddexp(self, a: V, b: V) -> V:
         return self.log(self.add(self.exp(a), self.exp(b)))
 
+    def hypot(self, a: V, b: V) -> V:
+        return self.power(self.add(self.mul(a, a), self.mul(b, b)), Fraction(1, 2))
+
     def sigmoid(self, a: V) -> V:
         return self.reciprocal(self.add(self.number(Fraction(1)), self.exp(self.neg(a))))
 

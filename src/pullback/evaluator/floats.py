@@ -91,6 +91,9 @@ class Float64(Domain[Floats]):
     def logaddexp(self, a: Floats, b: Floats) -> Floats:
         return array(np.logaddexp(a, b))
 
+    def hypot(self, a: Floats, b: Floats) -> Floats:
+        return array(np.hypot(a, b))
+
     def sin(self, a: Floats) -> Floats:
         return array(np.sin(a))
 

@@ -76,7 +76,7 @@ UNARY = frozenset(
         "digamma",
     ]
 )
-BINARY = frozenset(("maximum", "minimum", "logaddexp", "arctan2"))
+BINARY = frozenset(("maximum", "minimum", "logaddexp", "arctan2", "hypot"))
 
 
 class Interpreter(Arithmetic, Generic[V]):

@@ -171,11 +171,13 @@ def single_value(e: Expr) -> tuple[Expr, str] | None:
 
 
 def one_term(e: Expr) -> tuple[Expr, str] | None:
-    """Σ_i f(i) = f(0), where i takes no value but 0 and stands in one factor alone"""
+    """Σ_i f(i) = f(0), where i takes no value but 0; a product of a column and a row stays one of matrices"""
     if not isinstance(e, Sum):
         return None
     for k in e.indices:
-        if k.extent is ONE and sum(k in free(factor) for factor in factors_of(e.body)) == 1:
+        read = {free(factor) for factor in factors_of(e.body) if k in free(factor)}
+        crossed = any(not (a <= b or b <= a) for a in read for b in read)
+        if k.extent is ONE and read and not crossed:
             return _without(e, k, substitute(e.body, {k: ZERO})), ""
     return None
 

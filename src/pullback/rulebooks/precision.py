@@ -64,6 +64,7 @@ class Precision:
             self.one_minus_cos,
             self.variance,
             self.root,
+            self.two_squares,
         )
         return tuple(tuple(rule(law) for law in laws) for laws in (first, then))
 
@@ -143,6 +144,17 @@ class Precision:
             case Sum(indices, Pow(x, Num(two))) if two == 2 and tensors(x):
                 norm = Element("norm", (), (indices,), (x,), ())
                 return power(norm, num(int(2 * e.exponent.value))), "sqrt(Σ x²) = norm(x)"
+        return None
+
+    def two_squares(self, e: Expr) -> Applied:
+        """sqrt(a² + b²) = hypot(a, b)"""
+        if not (isinstance(e, Pow) and isinstance(e.exponent, Num) and abs(e.exponent.value) == HALF.value):
+            return None
+        match self.seen.opened(e.base):
+            case Add((Pow(a, Num(n)), Pow(b, Num(m)))) if n == m == 2 and tensors(a) and tensors(b):
+                return power(
+                    call("hypot", a, b), num(int(2 * e.exponent.value))
+                ), "sqrt(a² + b²) = hypot(a, b)"
         return None
 
     def log_of_difference(self, e: Expr) -> Applied:
