@@ -59,12 +59,12 @@ HESSIANS = [
     (
         ("f = logsumexp(A @ x + b)", {"A": "M N", "x": "N", "b": "M"}),
         ("x",),
-        ["P = softmax(A @ x + b, axis=0)", "H = A.T @ (diag(P) - outer(P, P)) @ A"],
+        ["P = softmax(A @ x + b)", "H = A.T @ (diag(P) - outer(P, P)) @ A"],
     ),
     (
         ("f = a * logsumexp(A @ x) + c / 2 * sum(x**2)", {"A": "M N", "x": "N", "a": "", "c": ""}),
         ("x",),
-        ["P = softmax(A @ x, axis=0)", "H = c * eye(N) + a * A.T @ (diag(P) - outer(P, P)) @ A"],
+        ["P = softmax(A @ x)", "H = c * eye(N) + a * A.T @ (diag(P) - outer(P, P)) @ A"],
     ),
     (
         ("f = sum(tanh(A @ x))", {"A": "M N", "x": "N"}),

@@ -321,7 +321,7 @@ def test_least_squares_has_a_kronecker_product(text: str, shapes: dict[str, str]
             "L = sum((A @ X - B)**2) / N + lam * sum(X * X)",
             {"A": "N K", "X": "K M", "B": "N M", "lam": ""},
             "X",
-            "kron(2 * lam * eye(K) + 2 / N * (A.T @ A), eye(M))",
+            "2 * kron(lam * eye(K) + A.T @ A / N, eye(M))",
         ),
         (
             "L = trace(X.T @ A @ X @ B)",

@@ -57,20 +57,18 @@ def scaled_text(scale: Expr, text: str) -> str | None:
     if scale is MINUS_ONE:
         return f"-{tight(text)}"
     number = matrix_text(scale, ())
-    return None if number is None else times(number, tight(text))
+    return None if number is None else times(number, tight(text), f"({text})" if is_sum(text) else text)
 
 
-def times(number: str, text: str) -> str:
-    """A scalar in front of an array, or below it: `X / n` for `1 / n * X`."""
+def times(number: str, text: str, above: str = "") -> str:
+    """A scalar in front of an array, or below it: `X / n` for `1 / n * X`; `above` is the array above a line."""
+    above = above or text
     match ast.parse(number, mode="eval").body:
         case ast.BinOp(ast.Constant(1), ast.Div(), below):
-            return (
-                f"{text} / {ast.unparse(below)}"
-                if not _is_product(below)
-                else f"{text} / ({ast.unparse(below)})"
-            )
+            divisor = ast.unparse(below)
+            return f"{above} / ({divisor})" if _is_product(below) else f"{above} / {divisor}"
         case ast.BinOp(ast.UnaryOp(ast.USub(), ast.Constant(1)), ast.Div(), below):
-            return f"-{times(f'1 / {ast.unparse(below)}', text)}"
+            return f"-{times(f'1 / {ast.unparse(below)}', text, above)}"
     return f"({number}) * {text}" if is_sum(number) else f"{number} * {text}"
 
 
