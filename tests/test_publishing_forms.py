@@ -132,7 +132,7 @@ ROWS: list[Row] = [
         "T = einsum('ir,jr,kr->ijk', A, B, G); L = 0.5 * sum((T - X)**2)",
         {"A": "N R", "B": "M R", "G": "K R", "X": "N M K"},
         {},
-        {"A": 'dA = einsum("ljk,jp,kp->lp", T - X, B, G)'},
+        {"A": 'dA = einsum("nmk,mr,kr->nr", T - X, B, G)'},
     ),
     # a program that solves systems is answered with systems
     (
