@@ -70,6 +70,21 @@ TOGETHER = [
         {"u": "N", "v": "N", "k": ""},
         ["dm = -sigmoid(-m) / N", "du = k * dm", "dv = -du", "dk = dm @ (u - v)"],
     ),
+    (  # a mean over known and unknown sizes stays one, and keeps its axes
+        "Y = X - mean(X, axis=(0, 2), keepdims=True)",
+        {"X": "N C 25"},
+        ["dX = dY - mean(dY, axis=(0, 2), keepdims=True)"],
+    ),
+    (  # a mask that guards the sum inside stands once
+        "A = X @ W; Y[n,p] = relu(A[n,p + r]) * K[r]",
+        {"X": "N D", "W": "D P+R-1", "K": "R", "Y": "N P"},
+        [
+            "dA[i,j] = (A[i,j] > 0) * dY[i,j - r] * K[r] * (0 <= j - r) * (j - r < P)",
+            "dX = dA @ W.T",
+            "dW = X.T @ dA",
+            "dK[k] = dY[n,p] * relu(A[n,p + k])",
+        ],
+    ),
     (
         "R = reshape(X, [N, P, 2]); Y = mean(R, axis=2)",
         {"X": "N 2*P"},

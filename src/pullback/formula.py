@@ -194,7 +194,9 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
     number, core = _leading(terms[0])
     body: Expr
     if len(terms) == 1 and isinstance(core, Sum):
-        inner = mul(replace(number, hoist), *_flat(replace(core.body, hoist)))
+        outside, inside = _flat(replace(number, hoist)), _flat(replace(core.body, hoist))
+        repeated = {factor for factor in outside if isinstance(factor, Bracket)}  # as a guard inside
+        inner = mul(*outside, *(factor for factor in inside if factor not in repeated))
         body, text = Sum(core.indices, inner), _text(inner)
     else:
         body = add(*(replace(term, hoist) for term in terms))

@@ -19,6 +19,27 @@ def restricted(form: Form, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
     return tuple(result)
 
 
+def own_axes(form: Form, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """The axes of an operand beside an array of all of them.
+
+    There a leading axis of size 1 does no harm, so that a reduction keeps its axes where it would be reshaped else.
+    """
+    own = restricted(form, axes)
+    reduction = _reduction(form)
+    if reduction is None or None not in own:
+        return own
+    kept = tuple(None if label in reduction.over else label for label in reduction.child.labels)
+    return kept if kept == tuple(axis if axis in own else None for axis in axes) else own
+
+
+def _reduction(form: Form) -> Reduce | None:
+    """The reduction that the form is, numbers beside it aside."""
+    if isinstance(form, Times) and all(isinstance(part, Scalar) for part in form.below):
+        arrays = [part for part in form.above if not isinstance(part, Scalar)]
+        return _reduction(arrays[0]) if len(arrays) == 1 else None
+    return form if isinstance(form, Reduce) else None
+
+
 def together(above: list[Form], below: list[Form], axes: tuple[Axis, ...]) -> tuple[list[Form], list[Form]]:
     """Factors that need the same reshape to broadcast are multiplied first, and laid out once."""
     groups: dict[tuple[Index, ...], tuple[list[Form], list[Form]]] = {}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pullback.affine import same
 from pullback.expression import ONE, Expr, Index, Num, Pow, num
 from pullback.matrix.contraction import from_the_left
-from pullback.matrix.factors import means, outer_products, restricted, together
+from pullback.matrix.factors import means, outer_products, own_axes, restricted, together
 from pullback.matrix.forms import (
     Axis,
     Cumulative,
@@ -121,7 +121,7 @@ def _reshape(value: ast.expr, axes: Sequence[Axis]) -> ast.expr:
 
 
 def _child(form: Form, axes: tuple[Axis, ...]) -> ast.expr:
-    return _print(form, restricted(form, axes))
+    return _print(form, own_axes(form, axes))
 
 
 def _plain(axes: tuple[Axis, ...]) -> tuple[Index, ...]:

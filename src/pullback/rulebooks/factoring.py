@@ -167,11 +167,11 @@ def _is_mean(part: Part, size: Expr) -> bool:
 
 
 def _is_mean_of_known_size(part: Part) -> bool:
-    """Whether the part is a sum over n entries times 1/n, for a number n."""
+    """Whether the part is a sum over n entries times 1/n, for a number n; other axes may be summed as well."""
     counts = [
         prod(i.extent.value for i in base.indices if isinstance(i.extent, Num))
         for base, n in part.powers.items()
-        if isinstance(base, Sum) and n == 1 and all(isinstance(i.extent, Num) for i in base.indices)
+        if isinstance(base, Sum) and n == 1
     ]
     return any(abs(part.coefficient) * count == 1 for count in counts if count > 1)
 
