@@ -117,11 +117,13 @@ def _published(publisher: Publisher, raw: Sequence[Definition], targets: Sequenc
     """
     made = {definition.tensor.name: publisher.publish(definition) for definition in raw}
     lines = needed(made, targets)
+    if publisher.systems.adjoints:
+        return lines  # a solution that later lines read is known by now to every line
     readers = Counter(name for line in lines for name in {tensor.name for tensor in tensors(line.body)})
     for line in lines:
+        name = line.tensor.name
         read = {tensor.name for tensor in tensors(line.body)} & made.keys() - {*targets}
-        if any(readers[name] == 1 < len(publisher.readers.get(name, ())) for name in read):
-            name = line.tensor.name
+        if any(readers[other] == 1 < len(publisher.readers.get(other, ())) for other in read):
             made[name] = publisher.publish(publisher.raw[name])
     return needed(made, targets)
 
