@@ -390,10 +390,14 @@ class Publisher:
         """Whether several wanted gradients read it, and by other ways than through this one."""
         through = {reader.tensor.name, *candidate.inlined}
         others = self.readers.get(name, set()) - through
-        if len(self.roots.get(name, ())) < 2 or not others:
+        if len(self.roots.get(name, ())) < 2:
             return False
         # Where all of these are published and have it written out, it is not computed any more.
-        return any(n not in self.known or name in names_of(self.known[n].body) for n in others)
+        if any(n not in self.known or name in names_of(self.known[n].body) for n in others):
+            return True
+        # What a shared line reads is computed for that line.
+        on_the_way = self.readers.get(name, set()) & set(candidate.inlined)
+        return any(self._is_shared(n, reader, candidate) for n in on_the_way)
 
 
 def terms_of(e: Expr) -> tuple[Expr, ...]:
