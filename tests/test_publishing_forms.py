@@ -187,6 +187,33 @@ ROWS: list[Row] = [
         {"P": "spd", "R": "spd"},
         {"R": "dR = K.T @ dY @ K"},
     ),
+    # a bias before a norm over another axis: what the norm sends back has a name already
+    (
+        "z = x + b[:, None]; r = transpose(z, [0, 2, 1]); m = mean(r, axis=2, keepdims=True); "
+        "s = 1 / sqrt(mean((r - m)**2, axis=2, keepdims=True) + 1e-6); h = (r - m) * s; Y = (h * g) @ W",
+        {"x": "N 4 T", "b": "4", "g": "4", "W": "4 M"},
+        {},
+        {
+            "x": "dh = g * (dY @ W.T)\n"
+            "dr = s * (dh - h * mean(dh * h, axis=2, keepdims=True) - mean(dh, axis=2, keepdims=True))\n"
+            "dx = transpose(dr, [0, 2, 1])",
+            "b": "dh = g * (dY @ W.T)\n"
+            "dr = s * (dh - h * mean(dh * h, axis=2, keepdims=True) - mean(dh, axis=2, keepdims=True))\n"
+            "db = sum(dr, axis=(0, 1))",
+        },
+    ),
+    # patches behind a class token
+    (
+        "p = conv2d(x, W, stride=2); "
+        "Y = concatenate([c * ones([N, 1, M]), reshape(transpose(p, [0, 2, 3, 1]), [N, 4, M])], axis=1)",
+        {"x": "N C 4 4", "W": "M C 2 2", "c": "M"},
+        {},
+        {
+            "W": 'dW = einsum("nijm,ncitju->mctu", reshape(dY[:, 1:], [N, 2, 2, M]), '
+            "reshape(x, [N, C, 2, 2, 2, 2]))",
+            "c": "dc = sum(dY[:, 0], axis=0)",
+        },
+    ),
     # batch norm in steps, with every gradient
     (
         "mu = mean(X, axis=0); xc = X - mu; var = mean(xc**2, axis=0); std = sqrt(var + eps); "

@@ -270,6 +270,30 @@ class _Replace(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return self.value if node.id == self.name else node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return _summed_before(self.generic_visit(node))
+
+
+def _summed_before(node: ast.AST) -> ast.AST:
+    """sum(transpose(x, p), axis=a) is sum(x, axis=p[a]) where the axes that stay keep their order."""
+    match node:
+        case ast.Call(
+            ast.Name("sum" | "mean"),
+            [ast.Call(ast.Name("transpose"), [x, ast.List(elts=order)])],
+            [ast.keyword("axis", axes)],
+        ):
+            turned = [ast.literal_eval(k) for k in order]
+            given = ast.literal_eval(axes)
+            gone = [given] if isinstance(given, int) else list(given)
+            left = [turned[k] for k in range(len(turned)) if k not in [a % len(turned) for a in gone]]
+            if left == sorted(left):
+                places = sorted(turned[a] for a in gone)
+                axis = (
+                    ast.Constant(places[0]) if len(places) == 1 else ast.Tuple([*map(ast.Constant, places)])
+                )
+                return ast.Call(node.func, [x], [ast.keyword("axis", axis)])
+    return node
+
 
 def _count_uses(lines: Sequence[Statement], trees: Mapping[str, ast.expr]) -> dict[str, list[str]]:
     """For each name the lines that use it, once for each use."""

@@ -388,16 +388,16 @@ class Publisher:
 
     def _is_shared(self, name: str, reader: Definition, candidate: Candidate) -> bool:
         """Whether several wanted gradients read it, and by other ways than through this one."""
-        through = {reader.tensor.name, *candidate.inlined}
-        others = self.readers.get(name, set()) - through
+        others = self.readers.get(name, set()) - {reader.tensor.name, *candidate.inlined}
         if len(self.roots.get(name, ())) < 2:
             return False
-        # Where all of these are published and have it written out, it is not computed any more.
+        # Where all of these are published with it written out, it is not computed any more.
         if any(n not in self.known or name in names_of(self.known[n].body) for n in others):
             return True
-        # What a shared line reads is computed for that line.
-        on_the_way = self.readers.get(name, set()) & set(candidate.inlined)
-        return any(self._is_shared(n, reader, candidate) for n in on_the_way)
+        # What a shared line only arranges anew is computed for that line.
+        inlined = self.readers.get(name, set()) & set(candidate.inlined)
+        views = [n for n in inlined if isinstance(self.known[n].body, Access)]
+        return any(self._is_shared(n, reader, candidate) for n in views)
 
 
 def terms_of(e: Expr) -> tuple[Expr, ...]:

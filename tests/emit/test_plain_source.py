@@ -14,6 +14,17 @@ LINES = [
     ("Y = X + b", {"X": "N D", "b": "D"}, ["dX = dY", "db = dY.sum(axis=0)"]),
     ("Y = tanh(X)", {"X": "N D"}, ["Y = np.tanh(X)", "dX = dY * (1 - Y ** 2)"]),
     ("y = W @ x", {"W": "m n", "x": "n"}, ["dW = np.outer(dy, x)", "dx = W.T @ dy"]),
+    # a value that has a name is computed once, and a contraction goes to the matrix product
+    (
+        "M = X * (1 + tanh(X + X**3)) / 2; Y = M @ W",
+        {"X": "N D", "W": "D K"},
+        ["t = np.tanh(X + X ** 3)\n    M = 0.5 * X * (1 + t)\n"],
+    ),
+    (
+        "H = X @ W; Y = tanh(H)",
+        {"X": "B T D", "W": "D K"},
+        ['np.einsum("btk,btd->dk", dH, X, optimize=True)'],
+    ),
     ("L = sum(X)", {"X": "N D"}, ["N, D = X.shape", "np.ones((N, D)"]),
 ]
 

@@ -149,6 +149,15 @@ def logdet(x):
 NEEDS: Final[dict[str, tuple[str, ...]]] = {"log_softmax": ("logsumexp",), **NUMPY_NEEDS}
 
 
+def _contracts(spec: ast.expr) -> bool:
+    """Whether two operands share an index that is summed: then NumPy has a matrix product for it."""
+    if not isinstance(spec, ast.Constant) or not isinstance(spec.value, str):
+        return False
+    operands, _, result = spec.value.partition("->")
+    first, *rest = operands.split(",")
+    return any(k in other and k not in result for other in rest for k in first)
+
+
 class NumPy(Speller):
     """Spells in NumPy. The variable `dtype` holds the floating type where one is needed."""
 
@@ -178,7 +187,7 @@ class NumPy(Speller):
                 return self._filled(name, trees[0])
             case "onehot":
                 return ast.Subscript(self._filled("eye", trees[1]), trees[0], ast.Load())
-            case "einsum" if len(trees) > 3:
+            case "einsum" if len(trees) > 3 or _contracts(trees[0]):
                 options["optimize"] = ast.Constant(True)
             case "reshape" if arguments[0].kind == "number":
                 return module("np.full", sequence(trees[1]), trees[0], dtype=ast.Name(self.like, ast.Load()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pullback.derivation import Derived
 from pullback.emit.body import inputs_read, kinds, ranks, sizes_read, write
+from pullback.emit.repeated import named_once
 from pullback.emit.running_forms import for_running
 from pullback.emit.sizes_source import shape_text, size_lines, size_sources
 from pullback.emit.spelling import Speller
@@ -41,7 +42,7 @@ def plain_source(
         what = "the program has no real input, so there is no backward pass to write"
         raise DomainProblem(what, hint="gradients are taken by real inputs, not by integers")
     running, _ = for_running(derived)
-    lines = gradient_program(running, [tensor.name for tensor in wanted], with_forward=True)
+    lines = named_once(gradient_program(running, [tensor.name for tensor in wanted], with_forward=True))
     results = {tensor.name: Tensor(f"d{tensor.name}", tensor.shape) for tensor in wanted}
     summary = f"The backward pass of {title(derived)}."
     return lines_source(running, lines, results, summary, function, target)

@@ -26,6 +26,33 @@ def shared(lines: Sequence[Statement], taken: Collection[str]) -> tuple[Statemen
     return tuple(lines)
 
 
+def named_once(lines: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The same lines, where a value that has a name is computed on the line of that name alone.
+
+    That line comes before the first that holds the value.
+    """
+    first: dict[str, int] = {}
+    for k, line in enumerate(lines):
+        for node in _computed(line):
+            first.setdefault(ast.dump(node), k)
+    early: dict[int, list[Statement]] = {}
+    moved: set[int] = set()
+    for k, line in enumerate(lines):
+        value = next(_computed(line), None)  # the whole line comes first
+        if value is not None and ast.unparse(value) == _plain(line.text) and first[ast.dump(value)] < k:
+            early.setdefault(first[ast.dump(value)], []).append(line)
+            moved.add(k)
+    ordered: list[Statement] = []
+    for k, line in enumerate(lines):
+        ordered += early.get(k, [])
+        ordered += [line] if k not in moved else []
+    return tuple(read_by_name(ordered))
+
+
+def _plain(text: str) -> str:
+    return ast.unparse(ast.parse(text, mode="eval").body)
+
+
 def _arrays(lines: Sequence[Statement]) -> set[str]:
     """The names that hold arrays with axes."""
     every = {line.definition.tensor for line in lines}

@@ -107,34 +107,35 @@ def call_mod(h: Expr, c: Expr) -> Expr:
 
 
 def unsplit(e: Expr) -> tuple[Expr, str] | None:
-    """Σ_k [k // c = a] [k % c = b] f(k) = f(c·a + b), where k runs over 0 .. c·A-1."""
+    """Σ_k [(k + s) // c = a] [(k + s) % c = b] f(k) = f(c·a + b - s), where that is in the range of k."""
     if not isinstance(e, Sum):
         return None
     factors = factors_of(e.body)
-    quotients = [f for f in factors if _split_of(f, "floordiv", e)]
-    remainders = [f for f in factors if _split_of(f, "mod", e)]
-    for quotient in quotients:
-        k, c, a = _split_of(quotient, "floordiv", e) or (None, None, None)
-        for remainder in remainders:
-            k2, c2, b = _split_of(remainder, "mod", e) or (None, None, None)
-            if k is None or c is None or a is None or b is None or k is not k2 or c is not c2:
+    splits = [(f, *found) for f in factors if (found := _split_of(f, e)) is not None]
+    for quotient, name, (e1, c, a) in splits:
+        for remainder, other, (e2, c2, b) in splits:
+            if (name, other) != ("floordiv", "mod") or e1 is not e2 or c is not c2 or not within(b, c):
                 continue
+            k = next(i for i in e.indices if i in free(e1))
+            value = solve(e1, add(mul(c, a), b), k)
             size = divide(k.extent, c)
-            if size is None or not within(a, size) or not within(b, c):
+            inside = e1 is k and size is not None and within(a, size)
+            if value is None or (e1 is k and not inside):
                 continue
             rest = mul(ONE, *(f for f in factors if f not in (quotient, remainder)))
-            value = add(mul(c, a), b)
-            return _without(e, k, substitute(rest, {k: value})), (
-                f"the sum over {k.name} keeps one term: {k.name} = {show(value)}"
-            )
+            guards = () if inside else (bracket("<=", ZERO, value), bracket("<", value, k.extent))
+            body = mul(substitute(rest, {k: value}), *guards)
+            return _without(e, k, body), f"the sum over {k.name} keeps one term: {k.name} = {show(value)}"
     return None
 
 
-def _split_of(factor: Expr, function: str, e: Sum) -> tuple[Index, Expr, Expr] | None:
+def _split_of(factor: Expr, e: Sum) -> tuple[str, tuple[Expr, Expr, Expr]] | None:
+    """(h, c, value) of [h // c = value] or [h % c = value], where h moves with one index of the sum."""
     match factor:
-        case Bracket("==", Call(name, (Index() as k, c)), value) if name == function:
-            if k in e.indices and k not in free(value) and k not in free(c):
-                return k, c, value
+        case Bracket("==", Call("floordiv" | "mod" as name, (h, c)), value):
+            moving = [k for k in e.indices if k in free(h)]
+            if len(moving) == 1 and moving[0] not in free(value) and moving[0] not in free(c):
+                return name, (h, c, value)
     return None
 
 
