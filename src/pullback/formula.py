@@ -33,6 +33,7 @@ from pullback.expression import (
     replace,
     substitute,
     tensors,
+    terms_of,
     total,
     walk,
 )
@@ -175,7 +176,7 @@ def index_statements(definition: Definition, spelling: Spelling) -> list[Stateme
     definition = spelling.spelt(replaced_body(definition, guarded(replace(definition.body, counted))))
     made: list[Statement] = []
     seen: dict[str, Tensor] = {}  # the helpers by their text: the same sum over other indices is the same
-    terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
+    terms = terms_of(definition.body)
 
     def hoist(node: Expr) -> Expr | None:
         if not isinstance(node, Sum):

@@ -35,6 +35,7 @@ from pullback.expression import (
     replace,
     substitute,
     tensors,
+    terms_of,
     walk,
 )
 from pullback.matrix.blocks import in_one_piece
@@ -388,17 +389,12 @@ class Publisher:
 
     def _is_shared(self, name: str, reader: Definition, candidate: Candidate) -> bool:
         """Whether several wanted gradients read it, and by other ways than through this one."""
-        others = self.readers.get(name, set()) - {reader.tensor.name, *candidate.inlined}
         if len(self.roots.get(name, ())) < 2:
             return False
+        others = self.readers.get(name, set()) - {reader.tensor.name, *candidate.inlined}
         # Where all of these are published with it written out, it is not computed any more.
         if any(n not in self.known or name in names_of(self.known[n].body) for n in others):
             return True
         # What a shared line only arranges anew is computed for that line.
-        inlined = self.readers.get(name, set()) & set(candidate.inlined)
-        views = [n for n in inlined if isinstance(self.known[n].body, Access)]
-        return any(self._is_shared(n, reader, candidate) for n in views)
-
-
-def terms_of(e: Expr) -> tuple[Expr, ...]:
-    return e.terms if isinstance(e, Add) else (e,)
+        views = (n for n in candidate.inlined if isinstance(self.known[n].body, Access))
+        return any(n in self.readers[name] and self._is_shared(n, reader, candidate) for n in views)

@@ -27,6 +27,7 @@ from pullback.expression import (
     add,
     free,
     tensors,
+    terms_of,
 )
 from pullback.notation import code, decimal, left_side, show
 
@@ -50,7 +51,7 @@ class IndexWriter:
         """The ranges of the indices that stand as values, then the line itself."""
         left = self.definition.indices
         body = self.definition.body
-        terms = body.terms if isinstance(body, Add) else (body,)
+        terms = terms_of(body)
         texts = [self._term(term, left) for term in terms]
         value = " + ".join(texts)
         name = self.definition.tensor.name

@@ -51,6 +51,7 @@ from pullback.expression.walking import (
     sizes_in,
     substitute,
     tensors,
+    terms_of,
     walk,
 )
 
@@ -108,6 +109,7 @@ __all__ = [
     "sizes_in",
     "substitute",
     "tensors",
+    "terms_of",
     "total",
     "untied",
     "walk",

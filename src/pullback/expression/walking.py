@@ -70,6 +70,11 @@ def rebuild(e: Expr, new: tuple[Expr, ...]) -> Expr:
     return e
 
 
+def terms_of(e: Expr) -> tuple[Expr, ...]:
+    """The terms of a sum; anything else is its own single term."""
+    return e.terms if isinstance(e, Add) else (e,)
+
+
 def walk(e: Expr) -> Iterator[Expr]:
     """Every distinct node below and including `e`, parents before children."""
     seen: set[Expr] = set()

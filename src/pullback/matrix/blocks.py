@@ -10,7 +10,6 @@ from pullback.expression import (
     MINUS_ONE,
     ZERO,
     Access,
-    Add,
     Bracket,
     Definition,
     Element,
@@ -26,6 +25,7 @@ from pullback.expression import (
     replace,
     substitute,
     tensors,
+    terms_of,
     total,
     walk,
 )
@@ -45,7 +45,7 @@ class Block:
 
 def blocks(p: Index, body: Expr, taken: set[str]) -> list[Block] | None:
     """The body as blocks along p from the first to the last, with 0 between them; None where it is none."""
-    terms = body.terms if isinstance(body, Add) else (body,)
+    terms = terms_of(body)
     if not any(isinstance(node, Bracket) for node in walk(body)):
         return None
     found: list[Block] = []

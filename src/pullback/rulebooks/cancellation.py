@@ -32,6 +32,7 @@ from pullback.expression import (
     power,
     replace,
     tensors,
+    terms_of,
     walk,
 )
 from pullback.rewriting import Rule
@@ -211,7 +212,7 @@ class Cancellation:
 
 def _is_mask(e: Expr) -> bool:
     """Whether the factor is a bracket of values, or a sum of such brackets with numbers in front."""
-    terms = e.terms if isinstance(e, Add) else (e,)
+    terms = terms_of(e)
     cores = [coefficient(term)[1] for term in terms]
     return all(isinstance(core, Bracket) and bool(tensors(core)) for core in cores)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from pullback.expression import Add, Expr, Num, Pow, add, num, power
+from pullback.expression import Expr, Num, Pow, add, num, power, terms_of
 from pullback.rulebooks.algebra import key
 
 Powers = dict[Expr, Fraction]
@@ -15,7 +15,7 @@ def parted(e: Expr) -> tuple[Expr, Expr, Fraction] | None:
     """(b, e, n) of b^(e + n), None for a power with a number as its exponent, or no power."""
     if not isinstance(e, Pow) or isinstance(e.exponent, Num):
         return None
-    terms = e.exponent.terms if isinstance(e.exponent, Add) else (e.exponent,)
+    terms = terms_of(e.exponent)
     numbers = [term.value for term in terms if isinstance(term, Num) and term.value.denominator == 1]
     rest = [term for term in terms if not (isinstance(term, Num) and term.value.denominator == 1)]
     return e.base, add(*rest), sum(numbers, Fraction(0))

@@ -31,6 +31,7 @@ from pullback.expression import (
     power,
     substitute,
     tensors,
+    terms_of,
     total,
 )
 from pullback.rewriting import Rule
@@ -294,7 +295,7 @@ def _terms(e: Expr) -> dict[str, Fraction]:
     """The terms of a sum, a number in front written into it: term -> number."""
     number, core = coefficient(e)
     found: dict[str, Fraction] = {}
-    for term in core.terms if isinstance(core, Add) else (core,):
+    for term in terms_of(core):
         value, rest = coefficient(term)
         found[key(rest)] = found.get(key(rest), Fraction(0)) + number * value
     return found

@@ -22,6 +22,7 @@ from pullback.expression import (
     neg,
     num,
     tensors,
+    terms_of,
     walk,
 )
 from pullback.notation import left_side
@@ -69,7 +70,7 @@ def congruences(definition: Definition) -> str | None:
 
     Σ_n A[n,i] p[n] Σ_m q[m] B[m,j] is `A.T @ outer(p, q) @ B`. None where there is neither.
     """
-    terms = definition.body.terms if isinstance(definition.body, Add) else (definition.body,)
+    terms = terms_of(definition.body)
     found = _read_congruences(terms, definition.indices)
     if found is None or not any(map(_shows, found)):
         try:
