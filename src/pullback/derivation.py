@@ -119,10 +119,11 @@ def _published(publisher: Publisher, raw: Sequence[Definition], targets: Sequenc
     lines = needed(made, targets)
     if publisher.systems.adjoints:
         return lines  # a solution that later lines read is known by now to every line
+    ends = frozenset(targets)
     readers = Counter(name for line in lines for name in {tensor.name for tensor in tensors(line.body)})
     for line in lines:
         name = line.tensor.name
-        read = {tensor.name for tensor in tensors(line.body)} & made.keys() - {*targets}
+        read = {tensor.name for tensor in tensors(line.body)} - ends
         if any(readers[other] == 1 < len(publisher.readers.get(other, ())) for other in read):
             made[name] = publisher.publish(publisher.raw[name])
     return needed(made, targets)

@@ -113,7 +113,7 @@ class Publisher:
         self.steps: dict[str, list[Step]] = {}
         self.dead_terms = DeadTerms(program, raw)
         self._costs = Costs()
-        self.roots = self._roots(wanted)
+        self.roots = self._roots(frozenset(wanted))
         self.readers: dict[str, set[str]] = {}
         for reader in raw:
             for tensor in tensors(reader.body):
@@ -344,7 +344,7 @@ class Publisher:
     def _is_whole(self, e: Add) -> bool:
         return self._is_forward(e) and not has_quotient(e)
 
-    def _roots(self, wanted: Sequence[str]) -> dict[str, set[str]]:
+    def _roots(self, wanted: Collection[str]) -> dict[str, set[str]]:
         """For each gradient the wanted or costly ones that read it; two are enough to know that it is shared."""
         found: dict[str, set[str]] = {}
         for name, definition in reversed(self.raw.items()):
