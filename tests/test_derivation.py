@@ -61,14 +61,15 @@ def test_a_convention_at_a_kink_is_said(source: str, kinks: int) -> None:
 @pytest.mark.parametrize(
     ("wrt", "error", "message", "hint"),
     [
-        ("Weigth", NameProblem, "Weigth is not an input", "did you mean Weight"),
-        ("Y", NameProblem, "Y is not an input", "the inputs are Weight, t"),
-        ("t", DomainProblem, "t holds integers", "differentiate by a real input: Weight"),
+        (["Weigth"], NameProblem, "Weigth is not an input", "did you mean Weight"),
+        (["Y"], NameProblem, "Y is not an input", "the inputs are Weight, t"),
+        (["t"], DomainProblem, "t holds integers", "differentiate by a real input: Weight"),
+        ([], DomainProblem, "nothing to differentiate by", "leave wrt out for every real one"),
     ],
 )
-def test_what_cannot_be_differentiated_by(wrt: str, error: type, message: str, hint: str) -> None:
+def test_what_cannot_be_differentiated_by(wrt: list[str], error: type, message: str, hint: str) -> None:
     with pytest.raises(error, match=message) as caught:
-        derive("Y = take(Weight, t)", {"Weight": "V D"}, integers={"t": ("B", "V")}, wrt=[wrt])
+        derive("Y = take(Weight, t)", {"Weight": "V D"}, integers={"t": ("B", "V")}, wrt=wrt)
     assert hint in str(caught.value)
 
 
