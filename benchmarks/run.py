@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,13 +87,15 @@ def chain(layers: int) -> tuple[str, dict[str, str]]:
     return "\n".join(lines), {"X": "N D", **{f"W{k}": "D D" for k in range(1, layers + 1)}}
 
 
+def derived(program: str, shapes: dict[str, str]) -> object:
+    return derive_program(read_program(program, shapes=shapes))
+
+
 def chains() -> Iterator[Row]:
     per_layer: dict[int, float] = {}
     for layers, rounds in ((10, 10), (100, 5), (1000, 1)):
         program, shapes = chain(layers)
-        times = [
-            seconds(lambda: derive_program(read_program(program, shapes=shapes))) for _ in range(rounds + 1)
-        ]  # noqa: B023
+        times = [seconds(partial(derived, program, shapes)) for _ in range(rounds + 1)]
         per_layer[layers] = (
             statistics.median(times[1:]) / layers
         )  # the first round finds no memory of its own yet

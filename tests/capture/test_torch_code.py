@@ -256,6 +256,33 @@ def test_a_function_of_tensors_is_read_too() -> None:
     assert captured.program == "L = sum(exp(x) ** 2)"
 
 
+def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
+    mean = x.mean(-1, keepdim=True)
+    var = x.var(-1, unbiased=False, keepdim=True)
+    rstd = (var + 1e-5).rsqrt()
+    xhat = (x - mean) * rstd
+    return xhat * weight + bias
+
+
+def test_a_line_of_the_code_is_a_line_of_the_program_under_its_name() -> None:
+    """The mean inside `var` is the one that has a name; what a line assigns is the value of its last operation."""
+    derivation = pullback.derive(layer_norm, (torch.randn(4, 6), torch.randn(6), torch.randn(6)))
+    assert derivation.captured is not None
+    assert derivation.captured.program.splitlines() == [
+        "mean1 = mean(x, axis=1, keepdims=True)",
+        "var = mean((x - mean1) ** 2, axis=1, keepdims=True)",
+        "rstd = 1 / sqrt(var + 1e-05)",
+        "xhat = (x - mean1) * rstd",
+        "Y = xhat * weight + bias",
+    ]
+    assert derivation.lines == (
+        "dxhat = dY * weight",
+        "dx = rstd * (dxhat - xhat * mean(dxhat * xhat, axis=1, keepdims=True) - mean(dxhat, axis=1, keepdims=True))",
+        "dweight = sum(dY * xhat, axis=0)",
+        "dbias = sum(dY, axis=0)",
+    )
+
+
 def test_of_several_outputs_the_first_is_meant_and_the_result_says_so() -> None:
     args = (torch.randn(2, 3), (torch.randn(2, 2), torch.randn(2, 2)))
     assert capture(nn.LSTMCell(3, 2), args).output == "h_next"

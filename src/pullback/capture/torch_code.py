@@ -17,6 +17,7 @@ from pullback.capture.captured import Captured
 from pullback.capture.torch_graph import LETTERS, TABLE, WHOLE, Reading, TorchCode, flat
 from pullback.errors import DomainProblem, InternalProblem, PullbackError
 from pullback.tracing.numpy_pair import CODE_ERRORS
+from pullback.tracing.torch_context import traceable
 
 # How many axes of an argument are free, and by which letters: the most first.
 _SIZES: Final = ((4, WHOLE), (4, LETTERS), (1, LETTERS), (0, LETTERS))
@@ -219,7 +220,9 @@ def _module(obj: Any) -> Any:
             return obj(*args, **kwargs)
 
     made = Function()
-    made.forward = obj  # type: ignore[method-assign]
+    # The line of a lambda assigns what its caller makes of it.
+    is_lambda = getattr(obj, "__name__", "") == "<lambda>"
+    made.forward = obj if is_lambda else traceable(obj)  # type: ignore[method-assign]
     return made
 
 

@@ -25,7 +25,7 @@ from pullback.capture.aten_views import TABLE as VIEWS
 from pullback.capture.captured import Captured
 from pullback.capture.torch_data import Numbers, Pick
 from pullback.capture.torch_held import Holding
-from pullback.capture.torch_places import called_as, place_of, spoken
+from pullback.capture.torch_places import assigned_at, called_as, layer_of, place_of, spoken
 from pullback.capture.writing import Value, Writer
 from pullback.errors import DomainProblem, InternalProblem, PullbackError, nearest
 from pullback.reading.shapes import parse_size
@@ -106,9 +106,10 @@ class Reading:
                 self.values[node] = self._input(node, specs[node.name])
             elif node.op == "get_attr":
                 self.values[node] = None
-        for node in nodes:
-            if node.op == "call_function":
-                self.values[node] = self._called(node)
+        operations = [node for node in nodes if node.op == "call_function"]
+        for node, following in zip(operations, [*operations[1:], None], strict=True):
+            self.values[node] = self._called(node)
+            self._name_assigned(node, following)
         output, place = self._output(nodes[-1])
         captured = self.writer.finish(output)
         if not captured.wrt:
@@ -142,17 +143,7 @@ class Reading:
     def _name_size(self, symbol: str, example: int, letters: Sequence[str], axis: int) -> None:
         if not symbol.isidentifier() or symbol in self.symbols:
             return
-        wanted = [
-            *letters[axis : axis + 1],
-            "N",
-            "T",
-            "B",
-            "M",
-            "K",
-            "E",
-            "F",
-            *(f"N{k}" for k in range(1, 99)),
-        ]
+        wanted = [*letters[axis : axis + 1], *"NTBMKEF", *(f"N{k}" for k in range(1, 99))]
         taken = {*self.symbols.values()}
         name = next(n for n in wanted if n not in taken)
         self.symbols[symbol] = name
@@ -221,6 +212,15 @@ class Reading:
         if mutates and isinstance(node.args[0], type(node)):
             self.values[node.args[0]] = made
         return made
+
+    def _name_assigned(self, node: Any, following: Any) -> None:
+        """What a line of the code assigns is the value of its last operation; it gets a line of its own."""
+        name, lines = assigned_at(node)
+        if not name or layer_of(node) or (following is not None and assigned_at(following)[1] == lines):
+            return
+        made = self.values[node]
+        if isinstance(made, Value) and made.tree is not None and made.number is None:
+            made.hint, made.named = name, True
 
     def _number(self, value: Any) -> Any:
         if value is None or isinstance(value, int | float | bool) or type(value).__name__ == "SymBool":
@@ -294,8 +294,10 @@ class Reading:
         results = made if isinstance(made, tuple) else (made,)
         for x in results:
             if isinstance(x, Value) and x in writer.values[before:]:
-                x.hint = x.hint if len(x.hint) == 1 else called_as(node, x.hint)
-                x.named = x.named or x.style == "contraction" or _holds_contraction(x)
+                layer = layer_of(node)
+                x.hint = x.hint if len(x.hint) == 1 else layer or x.hint
+                alone = bool(layer) or not assigned_at(node)[0]  # else the line's last value has the name
+                x.named = x.named or (alone and (x.style == "contraction" or _holds_contraction(x)))
         self._check_shapes(node, results)
         return made
 
@@ -384,7 +386,8 @@ def _is_known(x: Any) -> bool:
 
 
 def _holds_contraction(x: Value) -> bool:
-    return any(part.style == "contraction" and part.tree is not None for part in x.operands)
+    """Whether the value would be written around a product or a sum that has no line of its own."""
+    return any(p.style == "contraction" and p.tree is not None and not p.named for p in x.operands)
 
 
 def _meant(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,14 +23,24 @@ def place_of(node: Any) -> tuple[str, int] | None:
     return (own[-1][0], own[-1][1]) if own else None
 
 
-def called_as(node: Any, otherwise: str = "") -> str:
-    """The path of the layer of torch.nn that the operation is all of, else the variable that its line assigns."""
+def assigned_at(node: Any) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """The variable that the line of the operation assigns, and the lines through which it was called."""
+    frames = [f for f in _frames(node) if f"{os.sep}torch{os.sep}" not in f[0]]
+    match = _ASSIGNED.match(frames[-1][2]) if frames else None
+    return match.group(1) if match else "", tuple((path, line) for path, line, _ in frames)
+
+
+def layer_of(node: Any) -> str:
+    """The path of the layer of torch.nn that the operation is all of."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     if len(stack) > 1 and str(stack[-1][1]).startswith("torch.nn.") and _is_leaf(stack[-1][1]):
         return re.sub(r"^L__self__|\[|\]|'", "", stack[-1][0])
-    frames = [f for f in _frames(node) if f"{os.sep}torch{os.sep}" not in f[0]]
-    match = _ASSIGNED.match(frames[-1][2]) if frames else None
-    return otherwise or (match.group(1) if match else "")
+    return ""
+
+
+def called_as(node: Any) -> str:
+    """The layer that the operation is all of, else the variable that its line assigns."""
+    return layer_of(node) or assigned_at(node)[0]
 
 
 def _is_leaf(name: Any) -> bool:

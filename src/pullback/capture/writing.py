@@ -86,6 +86,7 @@ class Writer:
         self.computed: Any = None  # a front end's: (hint, what of the operation, shape) -> data, an input
         self.see: Any = None  # a front end's: the number of an argument -> its entries in the example
         self.notes: list[str] = []
+        self._made: dict[tuple[Any, ...], Value] = {}
 
     # ---- what goes in
 
@@ -171,10 +172,16 @@ class Writer:
         hint: what to call it. named: the code gives it a name, so that it gets a line of its own. indices: of the
         left side, where the template is in index notation; the operands are then names.
         """
-        tree = _parsed(template.format(*(f"_{k}" for k in range(len(operands)))))
         sizes = tuple(parse_size(size) for size in shape)
+        again = (template, operands, kind, style, *map(size_text, sizes))
+        if style in ("contraction", "operator") and again in self._made:
+            made = self._made[again]  # what costs a pass over its operands is computed once
+            made.hint, made.named = made.hint or hint, made.named or named
+            return made
+        tree = _parsed(template.format(*(f"_{k}" for k in range(len(operands)))))
         made = Value(sizes, kind, tree, operands, "index" if indices else style, hint, named, tuple(indices))
         made.place = self.place
+        self._made[again] = made
         self.values.append(made)
         return made
 

@@ -51,7 +51,7 @@ class Context:
 
 
 def traceable(backward: Any) -> Any:
-    """The backward under the name `forward`: PyTorch's export records the lines of functions of that name alone.
+    """The function under the name `forward`: PyTorch's export records the lines of functions of that name alone.
 
     >>> def backward(ctx, g):
     ...     return g
@@ -73,6 +73,7 @@ def traceable(backward: Any) -> Any:
 def _copied(f: FunctionType, name: str, closure: tuple[CellType, ...] | None) -> FunctionType:
     made = FunctionType(f.__code__.replace(co_name=name), f.__globals__, name, f.__defaults__, closure)
     made.__kwdefaults__ = f.__kwdefaults__
+    made.__dict__.update(f.__dict__)
     return made
 
 
