@@ -12,13 +12,16 @@ from pullback.expression import (
     ZERO,
     Access,
     Definition,
+    Element,
     Equation,
     Expr,
     Index,
+    Sum,
     Tensor,
     add,
     mul,
     tensors,
+    walk,
 )
 from pullback.functions import FUNCTIONS
 from pullback.matrix import matrix_line, shape_line
@@ -113,7 +116,8 @@ def derive_program(program: Program, wrt: Sequence[str] | None = None) -> Derive
 def _published(publisher: Publisher, raw: Sequence[Definition], targets: Sequence[str]) -> list[Definition]:
     """What the targets need, each in its best form.
 
-    Where a line was left for several readers and has a single one in the end, that reader is considered again.
+    Where a line was left for several readers and has a single one in the end, that reader is considered again, if it
+    sums nothing: with sums it costs as much as the first time, and comes out the same.
     """
     made = {definition.tensor.name: publisher.publish(definition) for definition in raw}
     lines = needed(made, targets)
@@ -123,6 +127,8 @@ def _published(publisher: Publisher, raw: Sequence[Definition], targets: Sequenc
     readers = Counter(name for line in lines for name in {tensor.name for tensor in tensors(line.body)})
     for line in lines:
         name = line.tensor.name
+        if any(isinstance(node, Sum | Element) for node in walk(line.body)):
+            continue
         read = {tensor.name for tensor in tensors(line.body)} - ends
         if any(readers[other] == 1 < len(publisher.readers.get(other, ())) for other in read):
             made[name] = publisher.publish(publisher.raw[name])
