@@ -56,6 +56,11 @@ def central_difference(
         forward = Interpreter(domain, sizes, values, definitions)
         beyond = Interpreter(domain, sizes, {}, lines, forward.tensor)
         found = np.broadcast_to(np.asarray(beyond.tensor(lines[-1].tensor.name)), numeric.shape)
+    return largest_difference(found, numeric)
+
+
+def largest_difference(found: Any, numeric: Any) -> float | None:
+    """Relative to the largest entry of the second, over the entries that both have; None where there is none."""
     both = np.isfinite(found) & np.isfinite(numeric)
     if not both.any():
         return None

@@ -36,11 +36,11 @@ from pullback.program import Program
 from pullback.reading import read_lines
 from pullback.rewriting import Status
 from pullback.verify.claims import ClaimVerdict, judge
+from pullback.verify.differences import largest_difference
 from pullback.verify.results import check_sections, environment, status_of
 from pullback.verify.setting import Lines, Setting
 
 CENTRAL_TOLERANCE: Final = 1e-4  # of central differences of exact first derivatives, relative
-SMALLEST_SCALE: Final = 1e-5
 STEP: Final = 1e-3
 KINDS: Final = ("jacobian", "hessian", "jvp", "hvp")
 KIND_WORDS: Final = {
@@ -340,11 +340,7 @@ def central_difference(setting: ForwardSetting, result: Result, lines: Sequence[
         ((_, direction),) = moves.items()
         found = np.tensordot(found, direction, direction.ndim) if direction.ndim else found * direction
     numeric = np.broadcast_to(numeric, np.shape(found))
-    both = np.isfinite(found) & np.isfinite(numeric)
-    if not both.any():
-        return None
-    scale = max(float(np.abs(numeric[both]).max()), SMALLEST_SCALE)
-    return float(np.abs(found - numeric)[both].max()) / scale
+    return largest_difference(found, numeric)
 
 
 def _moves(
