@@ -173,7 +173,7 @@ class Writer:
         left side, where the template is in index notation; the operands are then names.
         """
         sizes = tuple(parse_size(size) for size in shape)
-        again = (template, operands, kind, style, *map(size_text, sizes))
+        again = (template, operands, kind, tuple(indices), *map(size_text, sizes))
         if style in ("contraction", "operator") and again in self._made:
             made = self._made[again]  # what costs a pass over its operands is computed once
             made.hint, made.named = made.hint or hint, made.named or named
